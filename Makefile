@@ -1,0 +1,66 @@
+# fitd: every command a developer or a first visitor needs. `make help` lists them.
+
+PYTHON      ?= python3
+VENV        ?= .venv
+BIN         := $(VENV)/bin
+# Which torch to install. The default prefers the CPU build where the configured indexes carry it
+# and falls back to the platform's default build. To choose another index or build:
+#   make run TORCH_INDEX=<address of a package index> TORCH=torch==2.13.0+cu130
+TORCH       ?= torch==2.13.0
+TORCH_INDEX ?=
+TORCH_FLAGS := $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX),)
+
+HOST        ?= 127.0.0.1
+PORT        ?= 8000
+DATA_DIR    ?= fitd-data
+
+.DEFAULT_GOAL := help
+.PHONY: help install run serve test lint types imports contract openapi constraints bench clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(VENV)/.installed ## Create .venv with everything that is pinned
+
+$(VENV)/.installed: constraints/dev.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r constraints/dev.txt
+	$(BIN)/python -m pip install --quiet $(TORCH_FLAGS) "$(TORCH)+cpu" 2>/dev/null \
+	  || $(BIN)/python -m pip install --quiet $(TORCH_FLAGS) "$(TORCH)"
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+constraints: ## Resolve the pins again (needs uv)
+	sh constraints/compile.sh
+
+clean: ## Remove what the other targets made, but no data
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+serve: install ## Run the service alone
+	$(BIN)/fitd serve --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR)
+
+run: install ## Start the service and walk through the tutorial's job
+	@$(BIN)/python examples/tutorial.py --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR)
+
+test: install ## Run all tests
+	$(BIN)/python -m pytest
+
+lint: install ## Check style
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: install ## Check types
+	$(BIN)/mypy
+
+imports: install ## Check that the rooms are layered
+	$(BIN)/lint-imports
+
+openapi: install ## Write openapi.json anew from the code
+	$(BIN)/python -m service openapi > openapi.json
+
+contract: install ## Check that openapi.json is valid and in step with the code
+	$(BIN)/python -m service openapi | diff -u openapi.json -
+	$(BIN)/openapi-spec-validator openapi.json
+
+bench: install ## Measure the service against the tutorial's loop
+	$(BIN)/python benchmarks/tutorial.py

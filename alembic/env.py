@@ -1,0 +1,19 @@
+"""Alembic's entry: migrates the engine that `service.migrations` hands over."""
+
+import sqlalchemy as sa
+
+from alembic import context
+from service.jobs import orm
+
+connection: sa.Connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection,
+    target_metadata=orm.Job.metadata,
+    # SQLite changes a table by copying it; PostgreSQL is not bothered by the same migration.
+    render_as_batch=True,
+    compare_type=True,
+    compare_server_default=True,
+    transaction_per_migration=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,3 @@
+"""fitd: model fitting over HTTP."""
+
+__version__ = "0.1.0"

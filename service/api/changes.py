@@ -1,0 +1,69 @@
+"""Waiting for a job's news without asking the database again and again."""
+
+import asyncio
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+from service.doorbell import JOB_CHANGED, Listener
+
+__all__ = ["Changes"]
+
+
+class Changes:
+    """Wakes whoever waits for a job when the doorbell names it, and everybody when the service stops."""
+
+    def __init__(self, *, poll_seconds: float) -> None:
+        self._poll_seconds = poll_seconds
+        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self.stopping = False
+
+    @contextlib.asynccontextmanager
+    async def listening(self, folder: Path) -> AsyncIterator[None]:
+        """Listen to the doorbell while the block runs."""
+        loop = asyncio.get_running_loop()
+        with Listener(folder, JOB_CHANGED) as listener:
+            loop.add_reader(listener, lambda: self._wake(listener.messages()))
+            try:
+                yield
+            finally:
+                loop.remove_reader(listener)
+
+    def stop(self) -> None:
+        """Let all waiting end now: the service is going away."""
+        self.stopping = True
+        self._wake(set(self._waiting))
+
+    @contextlib.contextmanager
+    def of(self, job_id: str) -> Iterator["News"]:
+        """Watch one job. What happens after this call is not missed, so look at the job after it."""
+        event = asyncio.Event()
+        self._waiting[job_id].add(event)
+        try:
+            yield News(event, poll_seconds=self._poll_seconds)
+        finally:
+            self._waiting[job_id].discard(event)
+            if not self._waiting[job_id]:
+                del self._waiting[job_id]
+
+    def _wake(self, job_ids: set[str]) -> None:
+        for job_id in job_ids:
+            for event in self._waiting.get(job_id, ()):
+                event.set()
+
+
+class News:
+    """What a waiter holds: wakes at news of its job, or after the polling time in case a ring was lost."""
+
+    def __init__(self, event: asyncio.Event, *, poll_seconds: float) -> None:
+        self._event = event
+        self._poll_seconds = poll_seconds
+
+    async def wait(self, until: float | None = None) -> None:
+        """Wait for news, but no longer than the polling time, nor than to the moment `until` on the monotonic clock."""
+        timeout = self._poll_seconds if until is None else min(self._poll_seconds, until - time.monotonic())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._event.wait(), max(0.0, timeout))
+        self._event.clear()

@@ -1,0 +1,272 @@
+"""Jobs: submit, validate, list, get, cancel, delete."""
+
+import re
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from service.api import examples
+from service.api.bodies import INLINE_BYTES, json_body, request_body
+from service.api.context import Context, Owner, Running
+from service.api.problems import documented
+from service.api.schemas import Job as JobOut
+from service.api.schemas import JobList, Validation
+from service.api.views import job_view, job_views, json_response
+from service.db import after_commit
+from service.doorbell import JOB_CHANGED, JOB_QUEUED
+from service.exceptions import InvalidRequest, Problem
+from service.jobs import attempts, service
+from service.jobs.lifecycle import Status
+from service.jobs.repository import JobFilter
+from service.spec.estimates import estimated_seconds, job_bytes
+from service.spec.job import JobSpec, complete, parse
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+MAX_WAIT_SECONDS = 60.0
+_METADATA = re.compile(r"metadata\[(.+)\]", re.DOTALL)
+_JOB: dict[str, Any] = {"model": JobOut}
+
+
+async def _spec(request: Request, running: Running) -> tuple[bytes, JobSpec]:
+    """Read the spec from the body; a large one off the event loop."""
+    body = await json_body(request)
+    limits = running.settings.limits
+    if len(body) <= INLINE_BYTES:
+        return body, parse(body, limits)
+    return body, await run_in_threadpool(parse, body, limits)
+
+
+Sent = Annotated[tuple[bytes, JobSpec], Depends(_spec)]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1, max_length=255, description="The same key with the same body gives the same job again."
+    ),
+]
+Prefer = Annotated[
+    str | None,
+    Header(description="`wait=10` answers when the job has ended, or after 10 seconds, whichever is first."),
+]
+
+
+@router.post(
+    "",
+    operation_id="submit_job",
+    summary="Submit a job",
+    status_code=202,
+    responses={
+        200: {**_JOB, "description": "The job, ended within the time that Prefer: wait gave."},
+        202: {
+            **_JOB,
+            "description": "The job, accepted: it will be trained, whatever happens to the service.",
+        },
+        **documented(401, 413, 415, 422),
+    },
+    openapi_extra=request_body(JobSpec, examples.TUTORIAL),
+)
+async def submit(
+    running: Running, owner: Owner, sent: Sent, idempotency_key: IdempotencyKey = None, prefer: Prefer = None
+) -> Response:
+    """Queue a job and answer 202, or wait for its end as `Prefer: wait` asks."""
+    body, spec = sent
+    wait = _preferred_wait(prefer)
+    job_id = await run_in_threadpool(_submit, running, owner, body, spec, idempotency_key)
+    view, _ = await _when_ended(running, owner, job_id, wait)
+    headers = {"Location": f"/v1/jobs/{job_id}"}
+    if wait:
+        headers["Preference-Applied"] = f"wait={wait:g}"
+    return json_response(view, 200 if wait and view["terminal"] else 202, headers)
+
+
+def _submit(running: Context, owner: str, body: bytes, spec: JobSpec, key: str | None) -> str:
+    with running.database.write() as session:
+        job = service.submit(session, spec=spec, body=body, owner=owner, idempotency_key=key)
+        after_commit(session, lambda: running.doorbell.ring(JOB_QUEUED))
+    return job.id
+
+
+def _preferred_wait(prefer: str | None) -> float:
+    """Read `wait` from a Prefer header (RFC 7240); what is not understood is ignored, as the RFC asks."""
+    found = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6}(?:\.\d+)?)", prefer or "")
+    return min(float(found[1]), MAX_WAIT_SECONDS) if found else 0.0
+
+
+async def _when_ended(
+    running: Context, owner: str, job_id: str, seconds: float
+) -> tuple[dict[str, Any], int]:
+    """Give the job's view and version once it has ended, or as it is after the time given."""
+    until = time.monotonic() + seconds
+    with running.changes.of(job_id) as news:
+        while True:
+            view, version = await run_in_threadpool(_view, running, owner, job_id)
+            if view["terminal"] or time.monotonic() >= until or running.changes.stopping:
+                return view, version
+            await news.wait(until)
+
+
+def _view(running: Context, owner: str, job_id: str) -> tuple[dict[str, Any], int]:
+    with running.database.read() as session:
+        job = service.get(session, job_id, owner=owner)
+        return job_view(session, job), job.version
+
+
+@router.post(
+    "/validate",
+    operation_id="validate_job",
+    summary="Check a spec without running it",
+    responses={200: {"model": Validation}, **documented(401, 413, 415, 422)},
+    openapi_extra=request_body(JobSpec, examples.TUTORIAL),
+)
+async def validate(running: Running, _owner: Owner, sent: Sent) -> Response:
+    """Tell every problem of a spec at once, or its completed form with what it will take."""
+    return json_response(await run_in_threadpool(_validation, running, sent[1]))
+
+
+def _validation(running: Context, spec: JobSpec) -> dict[str, Any]:
+    effective = complete(spec)
+    with running.database.read() as session:
+        measured = [worker.about.get("step_seconds") for worker in attempts.workers(session)]
+    step_seconds = next((one for one in measured if one), None)
+    return {
+        "object": "validation",
+        "valid": True,
+        "spec": effective.model_dump(mode="json"),
+        "parameters": effective.parameter_count,
+        "peak_bytes": job_bytes(effective),
+        "estimated_seconds": estimated_seconds(effective, step_seconds=step_seconds),
+        "warnings": _warnings(effective),
+    }
+
+
+def _warnings(spec: JobSpec) -> list[dict[str, str]]:
+    size = spec.training.batch_size
+    if not isinstance(size, int):
+        return []
+    pointer = "/training/batch_size"
+    if size > spec.data.row_count:
+        message = f"There are only {spec.data.row_count} rows: this is the same as `full`."
+        return [{"pointer": pointer, "code": "batch_larger_than_data", "message": message}]
+    if size & (size - 1):
+        message = "Powers of two, such as 32, 64 or 256, use the hardware best."
+        return [{"pointer": pointer, "code": "not_a_power_of_two", "message": message}]
+    return []
+
+
+def _metadata_filter(request: Request) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in request.query_params.items():
+        if name.startswith("metadata"):
+            match = _METADATA.fullmatch(name)
+            if match is None:
+                hint = "Write metadata[key]=value, with the brackets escaped as %5B and %5D where your client wants it."
+                raise InvalidRequest(
+                    [Problem(None, "invalid_parameter", f"`{name[:80]}` is no filter.", hint, name[:80])]
+                )
+            found[match[1]] = value
+    return found
+
+
+@router.get(
+    "",
+    operation_id="list_jobs",
+    summary="List jobs, newest first",
+    responses={200: {"model": JobList}, **documented(401, 422)},
+    openapi_extra={
+        "parameters": [
+            {
+                "name": "metadata",
+                "in": "query",
+                "style": "deepObject",
+                "explode": True,
+                "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+                "description": "`metadata[key]=value`: only jobs with this pair; several must all match.",
+            }
+        ]
+    },
+)
+def list_jobs(
+    running: Running,
+    owner: Owner,
+    metadata: Annotated[dict[str, str], Depends(_metadata_filter)],
+    *,
+    limit: Annotated[int, Query(ge=1, le=100, description="Jobs in one page.")] = 20,
+    after: Annotated[str | None, Query(description="`next_after` of the page before.")] = None,
+    status: Annotated[list[Status] | None, Query(description="Only these states.")] = None,
+    name: Annotated[str | None, Query(description="Only jobs of this name.")] = None,
+) -> Response:
+    """List jobs by cursor, so that new jobs do not shift the pages."""
+    only = JobFilter(statuses=status or (), name=name, metadata=metadata)
+    with running.database.read() as session:
+        jobs, has_more = service.list_jobs(session, owner=owner, limit=limit, after=after, only=only)
+        data = job_views(session, jobs)
+    next_after = jobs[-1].id if has_more else None
+    return json_response({"object": "list", "data": data, "has_more": has_more, "next_after": next_after})
+
+
+@router.get(
+    "/{job_id}",
+    operation_id="get_job",
+    summary="Get a job",
+    responses={
+        200: _JOB,
+        304: {"description": "Not changed since the ETag in If-None-Match."},
+        **documented(401, 404, 422),
+    },
+)
+async def get(
+    running: Running,
+    owner: Owner,
+    job_id: str,
+    *,
+    wait: Annotated[
+        float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait for the job's end.")
+    ] = 0.0,
+    if_none_match: Annotated[
+        str | None, Header(description="An ETag: 304 if the job has not changed.")
+    ] = None,
+) -> Response:
+    """Tell how a job is; with `wait`, answer when it has ended or the time is over."""
+    view, version = await _when_ended(running, owner, job_id, wait)
+    ahead = view["queue"]["jobs_ahead"] if view["queue"] else 0
+    # Weak, because the queue in front of a job moves without a change of the job itself.
+    etag = f'W/"{version}-{ahead}"'
+    known = {tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")}
+    if etag.removeprefix("W/") in known or "*" in known:
+        return Response(status_code=304, headers={"ETag": etag})
+    return json_response(view, headers={"ETag": etag})
+
+
+@router.post(
+    "/{job_id}/cancel",
+    operation_id="cancel_job",
+    summary="Cancel a job",
+    status_code=202,
+    responses={202: _JOB, **documented(401, 404, 409)},
+)
+def cancel(running: Running, owner: Owner, job_id: str) -> Response:
+    """Ask a job to stop: a queued one ends at once, a running one keeps what it has learnt so far."""
+    with running.database.write() as session:
+        job = service.cancel(session, job_id, owner=owner)
+        after_commit(session, lambda: running.doorbell.ring(JOB_CHANGED, job.id))
+        view = job_view(session, job)
+    return json_response(view, 202)
+
+
+@router.delete(
+    "/{job_id}",
+    operation_id="delete_job",
+    summary="Delete a job that has ended",
+    status_code=204,
+    responses={204: {"description": "The job and all it owned are gone."}, **documented(401, 404, 409)},
+)
+def delete(running: Running, owner: Owner, job_id: str) -> Response:
+    """Remove a job with its history, events and parameters."""
+    with running.database.write() as session:
+        service.delete(session, job_id, owner=owner)
+        after_commit(session, lambda: running.doorbell.ring(JOB_CHANGED, job_id))
+    return Response(status_code=204)

@@ -1,0 +1,88 @@
+"""What the service is, whether it lives, and what it can do."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Response
+
+from service import __version__
+from service.api.context import Context, Owner, Running
+from service.api.pictures import Plot
+from service.api.problems import documented
+from service.api.schemas import Capabilities, Health, Readiness
+from service.api.views import json_response
+from service.db import now
+from service.jobs import attempts
+from service.jobs.orm import Worker
+from service.spec.catalog import catalog
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["service"])
+
+SEEN_WITHIN = timedelta(seconds=30)
+"""A worker seen so lately counts as alive, for people's eyes; leases are decided elsewhere."""
+
+
+@router.get("/healthz", operation_id="healthz", summary="Is the process alive?", response_model=Health)
+async def healthz() -> Response:
+    """Answer, which is the whole point."""
+    return json_response({"status": "ok"})
+
+
+@router.get(
+    "/readyz",
+    operation_id="readyz",
+    summary="Would a job be trained now?",
+    responses={200: {"model": Readiness}, 503: {"model": Readiness, "description": "Not yet, and why."}},
+)
+def readyz(running: Running) -> Response:
+    """Check the database and look for a warm worker."""
+    checks = _checks(running)
+    ready = all(state == "ok" for state in checks.values())
+    return json_response({"ready": ready, "checks": checks}, 200 if ready else 503)
+
+
+def _checks(running: Context) -> dict[str, str]:
+    try:
+        with running.database.read() as session:
+            workers = _alive(attempts.workers(session))
+    except sa.exc.SQLAlchemyError:
+        return {"database": "not reachable", "workers": "unknown"}
+    if not workers:
+        return {"database": "ok", "workers": "none is running"}
+    return {
+        "database": "ok",
+        "workers": "ok" if any(worker.warm for worker in workers) else "still warming up",
+    }
+
+
+def _alive(workers: Iterable[Worker]) -> list[Worker]:
+    return [worker for worker in workers if now() - worker.seen_at < SEEN_WITHIN]
+
+
+@router.get(
+    "/v1/capabilities",
+    operation_id="get_capabilities",
+    summary="List everything that a spec can name",
+    responses={200: {"model": Capabilities}, **documented(401)},
+)
+def capabilities(running: Running, _owner: Owner) -> Response:
+    """List models, losses and optimizers with the JSON Schema of their parameters, and the limits of a job."""
+    with running.database.read() as session:
+        devices = {
+            name for worker in _alive(attempts.workers(session)) for name in worker.about.get("devices", [])
+        }
+    return json_response(
+        {
+            "object": "capabilities",
+            "version": __version__,
+            **catalog(),
+            "schedulers": [],
+            "metrics": [],
+            "plots": list(Plot),
+            "devices": sorted(devices),
+            "limits": running.settings.limits.model_dump(),
+        }
+    )

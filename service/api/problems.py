@@ -1,0 +1,195 @@
+"""Errors as problem+json (RFC 9457): the one place where an exception becomes a status code."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+
+from service import exceptions
+from service.exceptions import InvalidRequest, Problem, ServiceError
+
+__all__ = ["STATUS_OF", "ProblemDetails", "UnsupportedMediaType", "documented", "install", "problem_response"]
+
+logger = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class UnsupportedMediaType(ServiceError):
+    """The body is not declared as JSON."""
+
+    code = "unsupported_media_type"
+
+
+class Unauthorized(ServiceError):
+    """This service wants an API key."""
+
+    code = "unauthorized"
+    hint = "Send `Authorization: Bearer <key>` with the key that the service was started with."
+
+
+class BodyTooLarge(ServiceError):
+    """The body is larger than this service accepts."""
+
+    code = "body_too_large"
+
+
+STATUS_OF: dict[type[ServiceError], int] = {
+    exceptions.InvalidSpec: 422,
+    exceptions.InvalidRequest: 422,
+    exceptions.ColumnMismatch: 422,
+    exceptions.JobNotFound: 404,
+    exceptions.PictureNotAvailable: 404,
+    exceptions.NoParameters: 409,
+    exceptions.StateConflict: 409,
+    exceptions.IdempotencyConflict: 422,
+    exceptions.NotAcceptable: 406,
+    exceptions.TrainingFailed: 422,
+    exceptions.DatabaseNotReady: 503,
+    UnsupportedMediaType: 415,
+    Unauthorized: 401,
+    BodyTooLarge: 413,
+}
+"""The status of each error that can reach a caller; anything else is a 500, and a fault of the service."""
+
+_OF_HTTP = {
+    404: ("not_found", "GET /openapi.json lists every path."),
+    405: ("method_not_allowed", "The Allow header lists the methods of this path."),
+    413: ("body_too_large", "GET /v1/capabilities tells the limit; larger tables belong into a file."),
+}
+
+
+class FieldProblem(BaseModel):
+    """One thing that is wrong with a request."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    pointer: str | None = None
+    """JSON Pointer into the body."""
+    parameter: str | None = None
+    """The query parameter or header, where it is not the body."""
+    code: str
+    """Stable name in snake_case."""
+    message: str
+    hint: str
+
+
+class ProblemDetails(BaseModel):
+    """What is wrong, and what to do about it."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, extra="allow")
+
+    type: str
+    """A reference that names the kind of problem."""
+    title: str
+    """The status in words."""
+    status: int
+    detail: str
+    """What is wrong, for people."""
+    code: str
+    """Stable name in snake_case, for programs."""
+    hint: str | None = None
+    """What to do about it."""
+    errors: list[FieldProblem] | None = None
+    """Every problem of the request, all at once."""
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Describe the problem responses of an endpoint for its OpenAPI entry."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+def problem_response(
+    status: int,
+    *,
+    code: str,
+    detail: str,
+    hint: str = "",
+    problems: list[Problem] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Build a problem+json response."""
+    body: dict[str, Any] = {
+        "type": f"/docs/problems#{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+    }
+    if hint:
+        body["hint"] = hint
+    if problems is not None:
+        body["errors"] = [_field(problem) for problem in problems]
+    return Response(orjson.dumps(body), status_code=status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def _field(problem: Problem) -> dict[str, Any]:
+    where = {"parameter": problem.parameter} if problem.parameter else {"pointer": problem.pointer}
+    return {**where, "code": problem.code, "message": problem.message, "hint": problem.hint}
+
+
+def install(app: FastAPI) -> None:
+    """Let every error leave the app as problem+json."""
+    app.add_exception_handler(ServiceError, _service_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _service_error(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, ServiceError):
+        raise error
+    problems = error.problems if isinstance(error, InvalidRequest) else None
+    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthorized) else None
+    return problem_response(
+        STATUS_OF[type(error)],
+        code=error.code,
+        detail=error.message,
+        hint=error.hint,
+        problems=problems,
+        headers=headers,
+    )
+
+
+async def _validation_error(_request: Request, error: Exception) -> Response:
+    """Answer for path, query and header parameters, which FastAPI checks; bodies are read by `api.bodies`."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    problems = [
+        Problem(
+            None,
+            "invalid_parameter",
+            f"{one['msg'].rstrip('.')}.",
+            f"Sent was {one['input']!r:.80}.",
+            str(one["loc"][-1]),
+        )
+        for one in error.errors()
+    ]
+    detail = "; ".join(f"{p.parameter}: {p.message}" for p in problems)
+    return problem_response(422, code="invalid_parameter", detail=detail, problems=problems)
+
+
+async def _http_exception(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    code, hint = _OF_HTTP.get(error.status_code, ("http_error", ""))
+    return problem_response(
+        error.status_code, code=code, detail=f"{error.detail}.", hint=hint, headers=error.headers
+    )
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    logger.error("request failed unexpectedly", path=request.url.path, method=request.method, exc_info=error)
+    return problem_response(
+        500,
+        code="internal_error",
+        detail="The service failed at this request. The log has the details.",
+        hint="This is a fault of the service: please report it.",
+    )

@@ -1,0 +1,202 @@
+"""What a job leaves: history, parameters, pictures, predictions."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+
+from service.api import examples, pictures
+from service.api.bodies import json_body, parsed, request_body
+from service.api.context import Accept, Context, Owner, Running
+from service.api.negotiation import CSV, JSON, PNG, SAFETENSORS, SVG, negotiate
+from service.api.problems import documented
+from service.api.schemas import History as HistoryOut
+from service.api.schemas import Parameters, Prediction, PredictionRequest
+from service.api.views import history_columns, json_response
+from service.exceptions import InvalidRequest, Problem
+from service.jobs import repository, service
+from service.jobs.history import History
+from service.jobs.orm import Job
+from service.spec.job import JobSpec
+
+if TYPE_CHECKING:
+    from service.inference.predictor import Predictor
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1/jobs", tags=["results"])
+
+
+@router.get(
+    "/{job_id}/history",
+    operation_id="get_history",
+    summary="Get the loss history",
+    responses={
+        200: {
+            "model": HistoryOut,
+            "content": {CSV: {"schema": {"type": "string"}}},
+            "description": "The series.",
+        },
+        **documented(401, 404, 406, 422),
+    },
+)
+def history(  # noqa: PLR0913 - one argument for each query parameter
+    running: Running,
+    owner: Owner,
+    job_id: str,
+    *,
+    first: Annotated[int, Query(alias="from", ge=1, description="First epoch.")] = 1,
+    last: Annotated[int | None, Query(alias="to", ge=1, description="Last epoch.")] = None,
+    every: Annotated[int | None, Query(ge=1, description="Only epochs that are multiples of this.")] = None,
+    max_points: Annotated[
+        int | None,
+        Query(ge=2, description="At most so many epochs, evenly spread, first and last among them."),
+    ] = None,
+    accept: Accept = None,
+) -> Response:
+    """Give every epoch's losses and learning rate, as recorded so far; thinned if asked."""
+    media = negotiate(accept, (JSON, CSV))
+    if every is not None and max_points is not None:
+        hint = "Send one of the two."
+        message = "`every` and `max_points` are two ways to thin the history."
+        raise InvalidRequest([Problem(None, "incompatible_parameters", message, hint, "max_points")])
+    with running.database.read() as session:
+        job = service.get(session, job_id, owner=owner)
+        found = repository.history(session, job, first=first, last=_bounded(last))
+    found = found.every(every) if every else found.thinned(max_points) if max_points else found
+    if media == CSV:
+        return Response(_csv(found), media_type=CSV)
+    return json_response({"object": "history", "job_id": job_id, "columns": history_columns(found)})
+
+
+def _bounded(epoch: int | None) -> int | None:
+    """Keep an epoch number within what the database can compare; no history is as long."""
+    return None if epoch is None else min(epoch, 2**31 - 1)
+
+
+def _csv(history: History) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    columns = history_columns(history)
+    writer.writerow(columns)
+    lists = [column.tolist() for column in columns.values()]
+    writer.writerows(["" if value != value else value for value in row] for row in zip(*lists, strict=True))  # noqa: PLR0124 - NaN
+    return text.getvalue()
+
+
+@router.get(
+    "/{job_id}/parameters",
+    operation_id="get_parameters",
+    summary="Get the trained parameters",
+    responses={
+        200: {
+            "model": Parameters,
+            "content": {SAFETENSORS: {"schema": {"type": "string", "format": "binary"}}},
+            "description": "The tensors.",
+        },
+        **documented(401, 404, 406, 409),
+    },
+)
+def parameters(running: Running, owner: Owner, job_id: str, accept: Accept = None) -> Response:
+    """Give the trained tensors by state-dict name, and a linear model's coefficients by feature; or safetensors."""
+    media = negotiate(accept, (JSON, SAFETENSORS))
+    with running.database.read() as session:
+        job = service.get(session, job_id, owner=owner)
+        stored = service.parameters_of(session, job)
+        spec = _spec_of(session, job)
+    if media == SAFETENSORS:
+        name = f'attachment; filename="{job_id}.safetensors"'
+        headers = {"Content-Disposition": name, "ETag": f'"{stored.digest}"'}
+        return Response(stored.data, media_type=SAFETENSORS, headers=headers)
+    return json_response({"object": "parameters", "job_id": job_id, **_parameters(spec, stored.data)})
+
+
+def _parameters(spec: JobSpec, data: bytes) -> dict[str, Any]:
+    from service.training import weights
+
+    tensors = weights.from_bytes(data)
+    by_feature, intercept = weights.coefficients(tensors, spec.data.feature_names)
+    return {"coefficients": by_feature, "intercept": intercept, "tensors": weights.to_json(tensors)}
+
+
+def _spec_of(session: Session, job: Job) -> JobSpec:
+    return JobSpec.model_validate_json(repository.spec_text(session, [job.seq])[job.seq])
+
+
+@router.get(
+    "/{job_id}/plots/{plot}",
+    operation_id="get_plot",
+    summary="Get a picture",
+    response_class=Response,
+    responses={
+        200: {
+            "content": {
+                SVG: {"schema": {"type": "string"}},
+                PNG: {"schema": {"type": "string", "format": "binary"}},
+            },
+            "description": "The picture.",
+        },
+        **documented(401, 404, 406, 409, 422),
+    },
+)
+def plot(running: Running, owner: Owner, job_id: str, plot: pictures.Plot, accept: Accept = None) -> Response:
+    """Draw the loss over the epochs, or the data with the fitted line; SVG unless Accept prefers PNG."""
+    media = negotiate(accept, (SVG, PNG))
+    with running.database.read() as session:
+        job = service.get(session, job_id, owner=owner)
+        scene = pictures.draw(session, job, plot)
+    return Response(pictures.render(scene, media), media_type=media)
+
+
+@router.post(
+    "/{job_id}/predict",
+    operation_id="predict",
+    summary="Predict rows with a trained job",
+    responses={200: {"model": Prediction}, **documented(401, 404, 409, 413, 415, 422)},
+    openapi_extra=request_body(PredictionRequest, examples.PREDICTION),
+)
+async def predict(running: Running, owner: Owner, job_id: str, request: Request) -> Response:
+    """Predict the target for each row, in raw units; rows come back in the form in which they were sent."""
+    asked = await parsed(await json_body(request), PredictionRequest)
+    return await run_in_threadpool(_predict, running, owner, job_id, asked)
+
+
+def _predict(running: Context, owner: str, job_id: str, asked: PredictionRequest) -> Response:
+    columns = _columns(asked)
+    with running.database.read() as session:
+        job = service.get(session, job_id, owner=owner)
+        # An id is never used twice and parameters never change: the id is key enough.
+        predictor = running.predictors.get(job.id, lambda: _predictor(session, job))
+    values = predictor.predict(columns)
+    answer: dict[str, Any] = {"object": "prediction", "job_id": job_id}
+    if asked.rows is None:
+        return json_response({**answer, "columns": {predictor.target_name: values}})
+    return json_response({**answer, "rows": [{predictor.target_name: value} for value in values]})
+
+
+def _predictor(session: Session, job: Job) -> "Predictor":
+    from service.inference.predictor import Predictor
+
+    stored = service.parameters_of(session, job)
+    return Predictor(_spec_of(session, job), stored.data)
+
+
+def _columns(asked: PredictionRequest) -> Mapping[str, Sequence[float]]:
+    if (asked.columns is None) == (asked.rows is None):
+        message = "A prediction needs either columns or rows, and not both."
+        raise InvalidRequest([Problem("", "missing", message, 'As in {"columns": {"x": [0.5]}}.')])
+    if asked.columns is not None:
+        return asked.columns
+    rows = asked.rows or []
+    names = rows[0].keys() if rows else ()
+    for number, row in enumerate(rows):
+        if row.keys() != names:
+            message = f"Row {number} does not have the same columns as row 0."
+            raise InvalidRequest(
+                [Problem(f"/rows/{number}", "ragged_rows", message, "Give every row every feature.")]
+            )
+    return {name: [row[name] for row in rows] for name in names}

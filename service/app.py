@@ -1,0 +1,113 @@
+"""The composition root of the API: settings in, a FastAPI application out."""
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi_offline import FastAPIOffline
+from pydantic import TypeAdapter
+from pydantic.json_schema import models_json_schema
+
+from service import __version__, migrations
+from service.api import events, jobs, meta, problems, results, schemas
+from service.api.changes import Changes
+from service.api.context import Context
+from service.db import Database
+from service.doorbell import Doorbell
+from service.inference.cache import PredictorCache
+from service.settings import Settings
+from service.spec.job import JobSpec
+
+__all__ = ["create_app", "openapi_document"]
+
+_DESCRIPTION = """Model fitting over HTTP. POST a job: data, model, loss, optimizer, in torch's names.
+A worker trains it; the database keeps its status, its whole loss history and its parameters.
+GET them back, follow the job live, predict with it."""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Build the application. It starts no worker: `fitd serve` runs one beside it."""
+    app: FastAPI = FastAPIOffline(
+        title="fitd",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=_lifespan,
+        max_body_size=settings.limits.max_body_bytes,
+        redirect_slashes=False,
+    )
+    app.state.settings = settings
+    problems.install(app)
+    for module in (jobs, results, events, meta):
+        app.include_router(module.router)
+    app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    database = Database(settings.effective_database_url)
+    await asyncio.to_thread(migrations.check_schema, database)
+    changes = Changes(poll_seconds=settings.poll_seconds)
+    app.state.context = Context(
+        settings=settings,
+        database=database,
+        doorbell=Doorbell(settings.doorbell_dir),
+        changes=changes,
+        predictors=PredictorCache(settings.predictor_cache),
+    )
+    # Torch takes a second or two to load: not before the first answer, but before the first prediction.
+    threading.Thread(target=_load_torch, name="load-torch", daemon=True).start()
+    async with changes.listening(settings.doorbell_dir):
+        yield
+    database.close()
+
+
+def _load_torch() -> None:
+    with contextlib.suppress(AttributeError, OSError):
+        # Linux counts priority by thread: the runners, who load torch too, and requests go first.
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
+    import torch
+
+    import service.inference.predictor  # noqa: F401 - its import is the purpose
+
+    # A prediction is small: several threads for one would only slow the others down.
+    torch.set_num_threads(1)
+
+
+def openapi_document(app: FastAPI) -> dict[str, Any]:
+    """Build the OpenAPI document once: FastAPI's own, with the schemas of the bodies that the API reads itself."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            tags=[
+                {"name": "jobs", "description": "Submit, follow and end jobs."},
+                {
+                    "name": "results",
+                    "description": "What a job leaves: history, events, parameters, pictures.",
+                },
+                {"name": "service", "description": "Health and capabilities."},
+            ],
+        )
+        document["components"]["schemas"].update(_own_schemas())
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _own_schemas() -> dict[str, Any]:
+    template = "#/components/schemas/{model}"
+    bodies: list[Any] = [(JobSpec, "validation"), (schemas.PredictionRequest, "validation")]
+    answers: list[Any] = [(problems.ProblemDetails, "serialization")]
+    _, found = models_json_schema([*bodies, *answers], ref_template=template)
+    event = TypeAdapter(schemas.Event).json_schema(ref_template=template, mode="serialization")
+    event_parts: dict[str, Any] = event.pop("$defs")
+    own: dict[str, Any] = {**event_parts, **found["$defs"], "Event": event}
+    return own

@@ -1,0 +1,81 @@
+"""`fitd doctor`: what this installation is made of, and whether it would work."""
+
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+
+from service import __version__, migrations
+from service.db import Database
+from service.settings import Settings
+
+__all__ = ["report"]
+
+MIN_FREE_BYTES = 2**30
+LIBRARIES = ("fastapi", "uvicorn", "pydantic", "sqlalchemy", "alembic", "numpy", "safetensors", "pillow")
+
+Line = tuple[str, str, bool]
+
+
+def report(settings: Settings) -> Iterator[Line]:
+    """Give what is to tell, line by line: a name, its value, and whether it is as it should be."""
+    yield "fitd", __version__, True
+    yield "python", f"{platform.python_version()} on {platform.platform()}", True
+    yield "cores", str(os.cpu_count()), True
+    yield from _guarded("torch", _torch)
+    for name in LIBRARIES:
+        yield name, version(name), True
+    yield from _guarded("data folder", lambda: _folder(settings))
+    yield from _guarded("database", lambda: _database(settings))
+
+
+def _guarded(name: str, lines: Callable[[], Iterator[Line]]) -> Iterator[Line]:
+    """Turn whatever goes wrong into a line: a doctor does not faint."""
+    try:
+        yield from lines()
+    except Exception as error:  # noqa: BLE001 - any failure is a finding
+        yield name, f"{type(error).__name__}: {error}", False
+
+
+def _torch() -> Iterator[Line]:
+    import torch
+
+    from service.training import devices
+    from service.training.warmup import warm_up
+
+    build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU build"
+    yield "torch", f"{torch.__version__} ({build}, {torch.backends.cpu.get_cpu_capability()})", True
+    yield "devices", ", ".join(devices.available()), True
+    yield "one small step", f"{warm_up() * 1e6:.0f} microseconds", True
+
+
+def _folder(settings: Settings) -> Iterator[Line]:
+    existing = next(
+        path for path in (settings.data_dir, *settings.data_dir.resolve().parents) if path.exists()
+    )
+    free = shutil.disk_usage(existing).free
+    writable = os.access(existing, os.W_OK)
+    state = f"{settings.data_dir} ({free / 2**30:.1f} GiB free{'' if writable else ', NOT writable'})"
+    yield "data folder", state, writable and free > MIN_FREE_BYTES
+
+
+def _database(settings: Settings) -> Iterator[Line]:
+    path = settings.data_dir / "fitd.db"
+    if not settings.database_url and not path.exists():
+        yield "database", "not there yet: `fitd serve` or `fitd migrate` creates it", True
+        return
+    database = Database(settings.effective_database_url)
+    current = migrations.schema_is_current(database)
+    with database.engine.connect() as connection:
+        mode = (
+            connection.exec_driver_sql("PRAGMA journal_mode").scalar()
+            if connection.dialect.name == "sqlite"
+            else "-"
+        )
+        found = f"{connection.dialect.name} {'.'.join(str(n) for n in connection.dialect.server_version_info or ())}"
+    yield (
+        "database",
+        f"{found}, journal {mode}, schema {'current' if current else 'NOT current: run fitd migrate'}",
+        current,
+    )

@@ -1,0 +1,1 @@
+"""Predictions: trained parameters back in a network, kept in a bounded cache."""

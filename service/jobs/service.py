@@ -1,0 +1,176 @@
+"""What callers can do with jobs. Nothing here commits: whoever opened the session does."""
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from service.db import now
+from service.exceptions import (
+    IdempotencyConflict,
+    InvalidRequest,
+    JobNotFound,
+    NoParameters,
+    Problem,
+    StateConflict,
+)
+from service.jobs import repository
+from service.jobs.lifecycle import TERMINAL, Status, StopReason
+from service.jobs.orm import Job, JobParameters
+from service.jobs.repository import JobFilter
+from service.spec.job import JobSpec, complete
+
+__all__ = ["cancel", "delete", "get", "list_jobs", "parameters_of", "submit"]
+
+
+def submit(
+    session: Session, *, spec: JobSpec, body: bytes, owner: str, idempotency_key: str | None = None
+) -> Job:
+    """Queue a job. Once the session's transaction is committed, the job will be trained.
+
+    Args:
+        session: A writing session.
+        spec: The parsed spec.
+        body: The body it was parsed from.
+        owner: Whose job it is.
+        idempotency_key: The same key with the same body gives the job that was submitted first.
+
+    Raises:
+        IdempotencyConflict: The key was used with another body.
+    """
+    digest = hashlib.sha256(body).hexdigest()
+    if idempotency_key is not None:
+        known = repository.find_by_idempotency_key(session, owner=owner, key=idempotency_key)
+        if known is not None:
+            return _repeated(known, digest)
+    effective = complete(spec)
+    job = Job(
+        id=_new_id(),
+        owner=owner,
+        name=spec.name,
+        idempotency_key=idempotency_key,
+        request_digest=digest,
+        status=Status.QUEUED,
+        created_at=now(),
+        attempt=0,
+        seed=effective.training.seed,
+        epochs=spec.training.epochs,
+    )
+    return repository.insert(
+        session,
+        job,
+        sent=body.decode(),
+        effective=effective.model_dump_json(exclude={"name", "metadata"}),
+        metadata=spec.metadata,
+    )
+
+
+def _repeated(known: Job, digest: str) -> Job:
+    if known.request_digest != digest:
+        raise IdempotencyConflict
+    return known
+
+
+def _new_id() -> str:
+    return "job_" + base64.b32encode(secrets.token_bytes(15)).decode().lower()
+
+
+def get(session: Session, job_id: str, *, owner: str) -> Job:
+    """Look up a job.
+
+    Raises:
+        JobNotFound: There is none with this id, or it is somebody else's.
+    """
+    job = repository.find(session, job_id, owner=owner)
+    if job is None:
+        raise JobNotFound(f"There is no job `{job_id[:80]}`.")
+    return job
+
+
+def list_jobs(
+    session: Session, *, owner: str, limit: int, after: str | None, only: JobFilter
+) -> tuple[Sequence[Job], bool]:
+    """List jobs, newest first.
+
+    Args:
+        session: Any session.
+        owner: Whose jobs.
+        limit: At most so many.
+        after: Id of the last job of the page before.
+        only: Which jobs.
+
+    Returns:
+        The jobs, and whether more follow.
+
+    Raises:
+        InvalidRequest: `after` is not the id of a job.
+    """
+    cursor = None if after is None else repository.find(session, after, owner=owner)
+    if after is not None and cursor is None:
+        hint = (
+            "Send the `next_after` of the page before; if that job was deleted, start again without `after`."
+        )
+        raise InvalidRequest(
+            [Problem(None, "unknown_cursor", f"`{after[:80]}` is not a job.", hint, "after")]
+        )
+    found = repository.page(session, owner=owner, limit=limit + 1, before=cursor, only=only)
+    return found[:limit], len(found) > limit
+
+
+def cancel(session: Session, job_id: str, *, owner: str) -> Job:
+    """Ask for a job to stop: at once if it is queued, else as soon as its worker hears of it.
+
+    Asking again while it is being cancelled changes nothing.
+
+    Raises:
+        JobNotFound: There is no such job.
+        StateConflict: The job has ended already.
+    """
+    job = get(session, job_id, owner=owner)
+    if job.status in {Status.QUEUED, Status.PAUSED}:
+        reason = StopReason.CANCELLED
+        moved = repository.move(
+            session, job.id, Status.CANCELLED, stop_reason=reason, cancel_requested_at=now()
+        )
+    elif job.status == Status.CANCELLING:
+        moved = job
+    else:
+        moved = repository.move(session, job.id, Status.CANCELLING, cancel_requested_at=now())
+    if moved is None:
+        raise StateConflict(f"The job is {job.status}: it cannot be cancelled any more.")
+    return moved
+
+
+def delete(session: Session, job_id: str, *, owner: str) -> None:
+    """Remove a job that has ended, with its history, events and parameters.
+
+    Raises:
+        JobNotFound: There is no such job.
+        StateConflict: The job has not ended.
+    """
+    job = get(session, job_id, owner=owner)
+    if not repository.delete(session, job):
+        raise StateConflict(
+            f"The job is {job.status}: only a job that has ended can be deleted.",
+            hint=f"POST /v1/jobs/{job.id}/cancel first, and wait until it has ended.",
+        )
+
+
+def parameters_of(session: Session, job: Job) -> JobParameters:
+    """Read the trained tensors of a job.
+
+    Raises:
+        StateConflict: The job has not ended yet.
+        NoParameters: It ended without any.
+    """
+    found = repository.parameters(session, job)
+    if found is not None:
+        return found
+    if Status(job.status) not in TERMINAL:
+        raise StateConflict(
+            f"The job is {job.status}: it has no parameters yet.",
+            hint=f"GET /v1/jobs/{job.id}?wait=30 answers when it has ended.",
+        )
+    raise NoParameters(f"The job ended {job.status} before it had any parameters.", hint="Submit it again.")

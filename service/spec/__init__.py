@@ -1,0 +1,1 @@
+"""The job spec: frozen models with torch's names; no torch, no HTTP, no database."""

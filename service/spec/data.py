@@ -1,0 +1,287 @@
+"""Where the rows come from: drawn by a formula, or sent with the job."""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from service.exceptions import Problem
+from service.spec.base import ColumnName, NonNegative, Positive, SpecModel
+from service.spec.columns import column_problems, unknown_column
+from service.spec.expression import FUNCTIONS, Expression, ExpressionError
+from service.spec.limits import Limits, over_limit
+from service.spec.pointers import pointer_to
+
+__all__ = ["DataSpec", "Distribution", "InlineData", "Noise", "SyntheticData", "SyntheticTarget"]
+
+PROBES = 256
+"""Rows at which an expression is tried before a job is accepted."""
+
+
+class Uniform(SpecModel):
+    """Evenly likely numbers in [low, high): `low + (high - low) * torch.rand(rows)`."""
+
+    distribution: Literal["uniform"]
+    low: float = 0.0
+    high: float = 1.0
+
+    def problems(self) -> list[Problem]:
+        """Refuse an empty or constant range."""
+        return _range_problems(self.low, self.high)
+
+    def probe(self) -> np.ndarray:
+        """Give values across the range, to try an expression on."""
+        return np.linspace(self.low, self.high, PROBES)
+
+
+class Linspace(SpecModel):
+    """Evenly spaced numbers from low to high, both included: `torch.linspace(low, high, rows)`."""
+
+    distribution: Literal["linspace"]
+    low: float = 0.0
+    high: float = 1.0
+
+    def problems(self) -> list[Problem]:
+        """Refuse an empty or constant range."""
+        return _range_problems(self.low, self.high)
+
+    def probe(self) -> np.ndarray:
+        """Give values across the range, to try an expression on."""
+        return np.linspace(self.low, self.high, PROBES)
+
+
+class Normal(SpecModel):
+    """Normally distributed numbers: `mean + std * torch.randn(rows)`."""
+
+    distribution: Literal["normal"]
+    mean: float = 0.0
+    std: Positive = 1.0
+
+    def problems(self) -> list[Problem]:
+        """Nothing beyond the fields' own bounds can be wrong."""
+        return []
+
+    def probe(self) -> np.ndarray:
+        """Give values within four standard deviations, to try an expression on."""
+        return self.mean + self.std * np.linspace(-4, 4, PROBES)
+
+
+Distribution = Annotated[Uniform | Linspace | Normal, Field(discriminator="distribution")]
+
+
+class NormalNoise(SpecModel):
+    """Normally distributed noise around zero."""
+
+    distribution: Literal["normal"]
+    std: NonNegative
+    """Standard deviation, in units of the target."""
+
+
+class UniformNoise(SpecModel):
+    """Noise evenly spread between -half_width and half_width."""
+
+    distribution: Literal["uniform"]
+    half_width: NonNegative
+    """Largest absolute value, in units of the target."""
+
+
+Noise = Annotated[NormalNoise | UniformNoise, Field(discriminator="distribution")]
+
+
+class SyntheticTarget(SpecModel):
+    """The column to predict, computed from the features."""
+
+    name: ColumnName = "y"
+    expression: Annotated[str, Field(min_length=1)]
+    """Plain arithmetic over the features, such as `5*x + 7`."""
+
+
+class SyntheticData(SpecModel):
+    """Rows drawn by the service: features by distribution, the target by a formula plus noise.
+
+    One `torch.Generator` with `seed` draws, in float64, each feature in the order written, then the noise.
+    """
+
+    type: Literal["synthetic"]
+    rows: Annotated[int, Field(ge=2)]
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
+    features: Annotated[dict[ColumnName, Distribution], Field(min_length=1)]
+    target: SyntheticTarget
+    noise: Noise | None = None
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features, in the order of the spec."""
+        return tuple(self.features)
+
+    @property
+    def target_name(self) -> str:
+        """Name of the column to predict."""
+        return self.target.name
+
+    @property
+    def row_count(self) -> int:
+        """Number of rows."""
+        return self.rows
+
+    @cached_property
+    def expression(self) -> Expression:
+        """The target's formula, parsed.
+
+        Raises:
+            ExpressionError: It is not plain arithmetic.
+        """
+        return Expression.parse(self.target.expression, columns=frozenset(self.features))
+
+    def completed(self) -> "SyntheticData":
+        """Give the spec with every choice filled in."""
+        return self
+
+    def problems(self, limits: Limits) -> list[Problem]:
+        """Tell what is wrong beyond the types; pointers are relative to `data`."""
+        found = over_limit("/rows", "rows", self.rows, limits.max_rows)
+        found += over_limit("/features", "features", len(self.features), limits.max_features)
+        found += [
+            Problem(f"{pointer_to('features', name)}{p.pointer}", p.code, p.message, p.hint)
+            for name, distribution in self.features.items()
+            for p in distribution.problems()
+        ]
+        if self.target.name in self.features:
+            found.append(
+                Problem(
+                    "/target/name",
+                    "duplicate_column",
+                    f"`{self.target.name}` is a feature already.",
+                    "Rename one.",
+                )
+            )
+        return found or self._expression_problems()
+
+    def _expression_problems(self) -> list[Problem]:
+        pointer = "/target/expression"
+        try:
+            expression = self.expression
+        except ExpressionError as error:
+            return [Problem(pointer, "invalid_expression", str(error), error.hint)]
+        unknown = sorted(expression.names - self.features.keys())
+        if unknown:
+            return [unknown_column(pointer, name, self.features) for name in unknown]
+        return self._probe_problems(pointer, expression)
+
+    def _probe_problems(self, pointer: str, expression: Expression) -> list[Problem]:
+        probes = _shuffled({name: feature.probe() for name, feature in self.features.items()})
+        with np.errstate(all="ignore"):
+            values = np.asarray(_evaluate(expression, probes), dtype=np.float64)
+        if not np.isfinite(values).all():
+            return [_not_finite(pointer, probes, np.broadcast_to(values, PROBES))]
+        if values.ndim == 0 or np.ptp(values) == 0:
+            message = "The expression gives the same value for every row."
+            return [
+                Problem(pointer, "constant_column", message, "Use at least one feature in it, as in 5*x + 7.")
+            ]
+        return []
+
+
+def _evaluate(expression: Expression, probes: Mapping[str, np.ndarray]) -> np.ndarray:
+    try:
+        return expression.evaluate(probes, {name: getattr(np, name) for name in FUNCTIONS})  # type: ignore[no-any-return]
+    except (OverflowError, ZeroDivisionError):
+        # Arithmetic on literals alone is done by Python's floats, which raise where arrays give infinity.
+        return np.asarray(np.inf)
+
+
+def _shuffled(probes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Break the lock-step of several features, so that `x1 - x2` is not tried on equal values only."""
+    rng = np.random.default_rng(0)
+    return {
+        name: probe if i == 0 else rng.permutation(probe) for i, (name, probe) in enumerate(probes.items())
+    }
+
+
+def _not_finite(pointer: str, probes: Mapping[str, np.ndarray], values: np.ndarray) -> Problem:
+    row = int(np.argmin(np.isfinite(values)))
+    where = ", ".join(f"{name} = {probe[row]:.6g}" for name, probe in list(probes.items())[:3])
+    message = f"The expression is not a finite number at {where}."
+    return Problem(pointer, "data_not_finite", message, "Change the features' ranges or the expression.")
+
+
+def _range_problems(low: float, high: float) -> list[Problem]:
+    if low < high:
+        return []
+    code = "constant_column" if low == high else "out_of_range"
+    return [
+        Problem("/high", code, f"high ({high:g}) must be above low ({low:g}).", "Swap or spread the two.")
+    ]
+
+
+class InlineData(SpecModel):
+    """Rows sent with the job, by column or by row."""
+
+    type: Literal["inline"]
+    columns: dict[ColumnName, tuple[float, ...]] | None = None
+    """The numbers of each column, all of one length."""
+    rows: tuple[dict[ColumnName, float], ...] | None = None
+    """One object for each row, all with the same columns."""
+    target: ColumnName
+    """The column to predict."""
+    features: Annotated[tuple[ColumnName, ...], Field(min_length=1)] | None = None
+    """The columns to predict from. Left out: all but the target, in the order sent."""
+
+    @cached_property
+    def table(self) -> Mapping[str, Sequence[float]]:
+        """The numbers by column, whichever way they were sent; only for data without problems."""
+        if self.columns is not None:
+            return self.columns
+        rows = self.rows or ()
+        return {name: tuple(row[name] for row in rows) for name in (rows[0] if rows else {})}
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features, in the order of the model's inputs."""
+        return self.features or tuple(name for name in self.table if name != self.target)
+
+    @property
+    def target_name(self) -> str:
+        """Name of the column to predict."""
+        return self.target
+
+    @property
+    def row_count(self) -> int:
+        """Number of rows."""
+        return len(next(iter(self.table.values()), ()))
+
+    def completed(self) -> "InlineData":
+        """Give the spec with every choice filled in."""
+        return self.model_copy(update={"features": self.feature_names})
+
+    def problems(self, limits: Limits) -> list[Problem]:
+        """Tell what is wrong beyond the types; pointers are relative to `data`."""
+        if (self.columns is None) == (self.rows is None):
+            message = "Inline data needs either columns or rows, and not both."
+            return [
+                Problem(
+                    "", "missing", message, 'As in {"columns": {"x": [0, 1], "y": [7, 12]}, "target": "y"}.'
+                )
+            ]
+        pointer = "/columns" if self.rows is None else "/rows"
+        found = self._row_key_problems() or over_limit(pointer, "rows", self.row_count, limits.max_rows)
+        found = found or over_limit(pointer, "columns", len(self.table), limits.max_features + 1)
+        return found or column_problems(
+            self.table, target=self.target, features=self.features, pointer=pointer
+        )
+
+    def _row_key_problems(self) -> list[Problem]:
+        if not self.rows:
+            return []
+        expected = self.rows[0].keys()
+        for number, row in enumerate(self.rows):
+            if row.keys() != expected:
+                names = ", ".join(sorted(expected ^ row.keys())[:5])
+                message = f"Row {number} does not have the same columns as row 0; they differ in {names}."
+                return [Problem(f"/rows/{number}", "ragged_rows", message, "Give every row every column.")]
+        return []
+
+
+DataSpec = Annotated[SyntheticData | InlineData, Field(discriminator="type")]

@@ -1,0 +1,37 @@
+"""The bounds of a job, checked by arithmetic before anything is built."""
+
+from pydantic import BaseModel, ConfigDict
+
+from service.exceptions import Problem
+
+__all__ = ["Limits", "over_limit"]
+
+
+class Limits(BaseModel):
+    """How large a job may be. The operator sets them; `GET /v1/capabilities` tells them."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    max_body_bytes: int = 32 * 2**20
+    """Bytes of one request body."""
+    max_rows: int = 10_000_000
+    """Rows of one table."""
+    max_features: int = 10_000
+    """Feature columns of one table."""
+    max_epochs: int = 1_000_000
+    """Passes over the training rows."""
+    max_steps: int = 1_000_000_000
+    """Optimizer updates: epochs times batches in an epoch."""
+    max_parameters: int = 100_000_000
+    """Trained numbers of one model."""
+    max_job_bytes: int = 2 * 2**30
+    """Estimated peak memory of one job, data included."""
+
+
+def over_limit(pointer: str, what: str, value: int, limit: int) -> list[Problem]:
+    """Give the problem of a value above its limit, or nothing."""
+    if value <= limit:
+        return []
+    message = f"The job has {value:,} {what}; the limit is {limit:,}."
+    hint = "Make it smaller, or ask the operator to raise the limit (GET /v1/capabilities tells all limits)."
+    return [Problem(pointer, "limit_exceeded", message, hint)]

@@ -1,0 +1,50 @@
+"""How a job is trained: epochs, batches, seed, numbers and device."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError, ValidationError
+
+from service.exceptions import Problem
+from service.spec.base import SpecModel
+from service.spec.limits import Limits, over_limit
+
+__all__ = ["BatchSize", "Device", "Dtype", "TrainingSpec"]
+
+
+def _one_error(value: Any, handler: ValidatorFunctionWrapHandler) -> int | str:  # noqa: ANN401 - any JSON value
+    """Say in one sentence what a batch size is, instead of one error for each member of the union."""
+    try:
+        return handler(value)  # type: ignore[no-any-return]
+    except ValidationError:
+        raise PydanticCustomError(
+            "wrong_type",
+            "A batch size is 'full', 'auto' or a whole number of rows from 1 up.",
+            {"hint": "Powers of two, such as 32, 64 or 256, are usual; 'full' is plain gradient descent."},
+        ) from None
+
+
+BatchSize = Annotated[Annotated[int, Field(ge=1)] | Literal["full", "auto"], WrapValidator(_one_error)]
+Dtype = Literal["float32", "float64"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+class TrainingSpec(SpecModel):
+    """How long, in which portions and on what to train."""
+
+    epochs: Annotated[int, Field(ge=1)]
+    """Passes over the training rows."""
+    batch_size: BatchSize = "full"
+    """Rows of one step: a number, `full` for all, `auto` for the largest power of two that fits."""
+    shuffle: bool = True
+    """Draw a new order of the rows for each epoch, as `torch.utils.data.DataLoader` does; no effect when full."""
+    seed: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
+    """Seed of the initial parameters and of the row order. Left out, the service draws one and reports it."""
+    dtype: Dtype = "float32"
+    """Number format of data and parameters."""
+    device: Device = "auto"
+    """Where to train; `auto` takes an accelerator if the worker has one."""
+
+    def problems(self, limits: Limits) -> list[Problem]:
+        """Tell what is above its limit; pointers are relative to `training`."""
+        return over_limit("/epochs", "epochs", self.epochs, limits.max_epochs)

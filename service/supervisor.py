@@ -1,0 +1,136 @@
+"""`fitd serve`: the API and a worker as two processes under one command, each started again when it dies."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+
+import structlog
+
+from service.settings import Settings
+
+__all__ = ["Supervisor", "listen"]
+
+logger = structlog.get_logger(__name__)
+
+STOP_SECONDS = 5.0
+"""A child that has not ended so long after it was asked is killed."""
+LOOK_SECONDS = 0.05
+"""How often the children are looked at."""
+BACKOFF_SECONDS = 1.0
+"""Least time between two starts of one child: one that cannot start must not burn a core."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open the socket that every API process of this service shares.
+
+    The supervisor holds it, so that it stays open while the API starts again: callers wait
+    a moment instead of being refused.
+
+    Raises:
+        OSError: The address is in use or not this machine's.
+    """
+    family, _, _, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind(address)
+    listening.listen(2048)
+    listening.set_inheritable(True)
+    return listening
+
+
+class _Child:
+    """One process that is kept running. It ends when its standard input does: with this process, however that dies."""
+
+    def __init__(
+        self, name: str, arguments: list[str], *, environment: Mapping[str, str], fds: tuple[int, ...]
+    ) -> None:
+        self.name = name
+        self._command = [sys.executable, "-m", "service", *arguments, "--supervised"]
+        self._environment = dict(environment)
+        self._fds = fds
+        self._started = 0.0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def keep_running(self) -> None:
+        """Start the process if it is not there."""
+        if self._process is not None:
+            if self._process.poll() is None:
+                return
+            logger.error(
+                "process died, starting it again", process=self.name, exit_code=self._process.returncode
+            )
+            self._process = None
+        if time.monotonic() - self._started >= BACKOFF_SECONDS:
+            self._started = time.monotonic()
+            # A session of its own keeps a terminal's Ctrl-C away: the supervisor passes it on, once.
+            self._process = subprocess.Popen(  # noqa: S603 - our own command
+                self._command,
+                env=self._environment,
+                stdin=subprocess.PIPE,
+                pass_fds=self._fds,
+                start_new_session=True,
+            )
+
+    def stop(self) -> None:
+        """Ask the process to end."""
+        if self._process is not None:
+            self._process.terminate()
+
+    def join(self, deadline: float) -> None:
+        """Wait for the end of the process; past the deadline, end it."""
+        if self._process is None:
+            return
+        try:
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            logger.warning("process does not stop, killing it", process=self.name)
+            self._process.kill()
+            self._process.wait()
+
+
+class Supervisor:
+    """Keeps the API and a worker running until it is told to stop."""
+
+    def __init__(self, settings: Settings, *, listening: socket.socket) -> None:
+        environment = {**os.environ, **_as_environment(settings)}
+        fd = listening.fileno()
+        self._children = [
+            _Child("api", ["api", "--fd", str(fd)], environment=environment, fds=(fd,)),
+            _Child("worker", ["worker"], environment=environment, fds=()),
+        ]
+        self._stopping = False
+
+    def run(self) -> None:
+        """Run until SIGTERM or SIGINT, then stop both children side by side."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        while not self._stopping:
+            for child in self._children:
+                child.keep_running()
+            time.sleep(LOOK_SECONDS)
+        for child in self._children:
+            child.stop()
+        deadline = time.monotonic() + STOP_SECONDS
+        for child in self._children:
+            child.join(deadline)
+        logger.info("stopped")
+
+    def _stop(self, *_: object) -> None:
+        self._stopping = True
+
+
+def _as_environment(settings: Settings) -> dict[str, str]:
+    """Write the settings that a command line can change as variables, for the children to read."""
+    return {
+        "FITD_DATA_DIR": str(settings.data_dir),
+        "FITD_DATABASE_URL": settings.database_url,
+        "FITD_HOST": settings.host,
+        "FITD_PORT": str(settings.port),
+        "FITD_LOG_FORMAT": settings.log_format,
+    }

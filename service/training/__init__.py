@@ -1,0 +1,1 @@
+"""Plain PyTorch: data, networks, losses, optimizers and the loop. No HTTP, no database, no settings."""

@@ -1,0 +1,55 @@
+"""The largest learning rate at which gradient descent still converges."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from service.spec.job import JobSpec
+from service.spec.optimizers import SGD
+from service.training.data import Table
+
+__all__ = ["largest_stable_lr"]
+
+_CURVATURE: dict[str, Callable[[Any], float | None]] = {
+    "MSELoss": lambda _: 2.0,
+    "HuberLoss": lambda _: 1.0,
+    # Below beta the loss is the squared error over 2 beta; with beta 0 it is L1, which has no curvature.
+    "SmoothL1Loss": lambda loss: 1.0 / loss.beta if loss.beta > 0 else None,
+    "L1Loss": lambda _: None,
+}
+"""Second derivative of each loss in the prediction error, where it is largest."""
+
+
+def largest_stable_lr(spec: JobSpec, table: Table) -> float | None:
+    """Compute the learning rate above which full-batch SGD diverges on a linear model.
+
+    With the Hessian's largest eigenvalue L (curvature of the loss times that of the inputs' second
+    moments, plus weight decay), plain descent is stable below 2/L; heavy-ball momentum m widens this
+    to 2(1 + m)/L, Nesterov's to 2(1 + m)/((1 + 2m)L), from the roots of the recursion's
+    characteristic polynomial (Lessard, Recht, Packard 2016, section 4.2). Mini-batches need less.
+
+    Args:
+        spec: The effective spec.
+        table: Its training rows, of shape (rows, features) and (rows, targets).
+
+    Returns:
+        The bound, or None where none is known: adaptive optimizers, losses without curvature, dampening.
+    """
+    curvature = _CURVATURE[spec.loss.type](spec.loss)
+    optimizer = spec.optimizer
+    if curvature is None or not isinstance(optimizer, SGD) or optimizer.dampening != 0:
+        return None
+    largest = curvature * _largest_input_moment(table, bias=spec.model.bias) + optimizer.weight_decay
+    momentum = optimizer.momentum
+    slack = 1 + 2 * momentum if optimizer.nesterov else 1.0
+    return 2 * (1 + momentum) / (slack * largest)
+
+
+def _largest_input_moment(table: Table, *, bias: bool) -> float:
+    """Give the largest eigenvalue of the mean of x xᵀ, a column of ones appended for the intercept."""
+    inputs = table.features.double().cpu()
+    if bias:
+        inputs = torch.cat([inputs, torch.ones(len(inputs), 1, dtype=torch.float64)], dim=1)
+    gram = inputs.T @ inputs / len(inputs)
+    return float(torch.linalg.eigvalsh(gram)[-1])

@@ -1,0 +1,1 @@
+"""Workers: the dispatcher claims jobs, an executor places them, a runner trains them."""

@@ -1,0 +1,176 @@
+"""The local executor: one warm process for each slot, replaced when it dies."""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+import structlog
+
+from service.jobs.attempts import JobRef
+from service.worker.executor import Exit, ExitKind, Resources
+from service.worker.messages import Done, Drain, Ready, Run
+
+__all__ = ["LocalExecutor"]
+
+logger = structlog.get_logger(__name__)
+
+# Spawned, never forked: a fork after threads or CUDA can hang or corrupt the child.
+_CONTEXT = multiprocessing.get_context("spawn")
+RESTART_SECONDS = 1.0
+"""After a process that died before it was ever warm, the next is not started sooner than this."""
+WARMING_AT_ONCE = max(1, (os.cpu_count() or 1) // 2)
+"""Loading torch keeps a core busy for seconds: started all at once, the first would be warm as late as the last."""
+
+
+@dataclass
+class _Slot:
+    """One runner process and what it is doing."""
+
+    process: SpawnProcess
+    pipe: Connection
+    warm: bool = False
+    job: JobRef | None = None
+
+
+class LocalExecutor:
+    """Runs each job in a process of its own on this machine; the processes stay warm between jobs."""
+
+    def __init__(self, *, slots: int, target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        """Start the first processes; `poll` starts the rest as they get warm.
+
+        Args:
+            slots: How many processes to keep.
+            target: The runner's main function; it gets its end of the pipe and the arguments.
+            arguments: Picklable.
+        """
+        self._target = target
+        self._arguments = arguments
+        self._about: dict[str, Any] = {}
+        self._exits: list[Exit] = []
+        self._wanted = slots
+        self._spawn_due = 0.0
+        self._slots: list[_Slot] = []
+        self._fill()
+
+    def free(self) -> Resources:
+        """Count the slots that are warm and idle."""
+        return Resources(slots=sum(slot.warm and slot.job is None for slot in self._slots))
+
+    def warm(self) -> int:
+        """Count the slots that are ready to train, idle or not."""
+        return sum(slot.warm for slot in self._slots)
+
+    def start(self, ref: JobRef) -> None:
+        """Hand an attempt to a free slot.
+
+        Raises:
+            RuntimeError: No slot is free.
+        """
+        for slot in self._slots:
+            if slot.warm and slot.job is None:
+                slot.job = ref
+                self._send(slot, Run(ref))
+                return
+        raise RuntimeError("no free slot")
+
+    def poll(self) -> list[Exit]:
+        """Read what the processes said, and replace those that died."""
+        self._look()
+        self._fill()
+        exits, self._exits = self._exits, []
+        return exits
+
+    def kill(self, ref: JobRef) -> None:
+        """Kill the process that runs this attempt."""
+        for slot in self._slots:
+            if slot.job == ref:
+                slot.process.kill()
+
+    def running(self) -> set[JobRef]:
+        """Tell which attempts are under way."""
+        return {slot.job for slot in self._slots if slot.job is not None}
+
+    def about(self) -> dict[str, Any]:
+        """Tell what the last warm process said of itself."""
+        return self._about
+
+    def waitables(self) -> list[Any]:
+        """Give the pipes and the process sentinels."""
+        return [thing for slot in self._slots for thing in (slot.pipe, slot.process.sentinel)]
+
+    def close(self, drain_seconds: float) -> list[Exit]:
+        """Drain all slots; those that are not gone in time are killed, and their jobs reported crashed."""
+        for slot in self._slots:
+            self._send(slot, Drain())
+        deadline = time.monotonic() + drain_seconds
+        while (left := deadline - time.monotonic()) > 0 and self.running():
+            wait(self.waitables(), timeout=left)
+            self._look()
+        for slot in self._slots:
+            slot.process.kill()
+            slot.process.join()
+        self._look()
+        return self._exits
+
+    def _look(self) -> None:
+        """Hear every process, and take the dead ones away."""
+        for slot in list(self._slots):
+            # Whether it is alive is asked first: what it said before its death is then in the pipe.
+            alive = slot.process.is_alive()
+            self._listen(slot)
+            if not alive:
+                self._bury(slot)
+
+    def _fill(self) -> None:
+        """Start what is missing, a few at a time."""
+        if time.monotonic() < self._spawn_due:
+            return
+        warming = sum(not slot.warm for slot in self._slots)
+        missing = self._wanted - len(self._slots)
+        self._slots += [self._spawn() for _ in range(min(missing, WARMING_AT_ONCE - warming))]
+
+    def _spawn(self) -> _Slot:
+        ours, theirs = _CONTEXT.Pipe()
+        process = _CONTEXT.Process(
+            target=self._target, args=(theirs, *self._arguments), name="fitd-runner", daemon=True
+        )
+        process.start()
+        # With our copy of their end closed, each side sees the other's death as end of file.
+        theirs.close()
+        return _Slot(process=process, pipe=ours)
+
+    def _listen(self, slot: _Slot) -> None:
+        try:
+            while slot.pipe.poll():
+                self._hear(slot, slot.pipe.recv())
+        except (EOFError, OSError):
+            return
+
+    def _hear(self, slot: _Slot, message: object) -> None:
+        match message:
+            case Ready(about=about):
+                slot.warm = True
+                self._about = about
+            case Done(ref=ref) if slot.job == ref:
+                slot.job = None
+                self._exits.append(Exit(ref, ExitKind.RETURNED))
+
+    def _bury(self, slot: _Slot) -> None:
+        if slot.job is not None:
+            logger.warning("runner died", job_id=slot.job.id, exit_code=slot.process.exitcode)
+            self._exits.append(Exit(slot.job, ExitKind.CRASHED))
+        if not slot.warm:
+            self._spawn_due = time.monotonic() + RESTART_SECONDS
+        slot.pipe.close()
+        self._slots.remove(slot)
+
+    def _send(self, slot: _Slot, message: object) -> None:
+        try:
+            slot.pipe.send(message)
+        except OSError:  # It died; `poll` will see that.
+            logger.debug("runner is gone", pid=slot.process.pid)

@@ -1,0 +1,162 @@
+"""What all tests share: the tutorial's spec, a fresh database, and the real service as a process."""
+
+import copy
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from service import migrations
+from service.db import Database
+
+ROOT = Path(__file__).parent.parent
+TUTORIAL = json.loads((ROOT / "examples" / "tutorial.json").read_text("utf-8"))
+
+
+@pytest.fixture
+def tutorial() -> dict[str, Any]:
+    """The tutorial's spec, to be changed at will."""
+    return copy.deepcopy(TUTORIAL)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """An empty, migrated SQLite database."""
+    database = Database(f"sqlite:///{tmp_path / 'fitd.db'}")
+    migrations.migrate(database)
+    yield database
+    database.close()
+
+
+class Service:
+    """A running `fitd serve`, with a client that talks to it."""
+
+    def __init__(self, data_dir: Path, **environment: str) -> None:
+        self.data_dir = data_dir
+        self._log = (data_dir.parent / f"{data_dir.name}.log").open("ab")
+        self._environment = {**os.environ, "FITD_LOG_FORMAT": "json", **environment}
+        self.process = self._start(port=0)
+        self.url = self._wait_for_url()
+        self.client = httpx2.Client(base_url=self.url, timeout=30)
+        self.wait_until_ready()
+
+    @property
+    def log(self) -> str:
+        return Path(self._log.name).read_text("utf-8")
+
+    def _start(self, port: int) -> subprocess.Popen[bytes]:
+        self._log.truncate(0)
+        command = [sys.executable, "-m", "service", "serve", "--data-dir", str(self.data_dir), "--port", str(port)]
+        return subprocess.Popen(command, env=self._environment, stderr=self._log, cwd=ROOT)
+
+    def _wait_for_url(self) -> str:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and self.process.poll() is None:
+            for line in self.log.splitlines():
+                if '"listening"' in line:
+                    return str(json.loads(line)["url"])
+            time.sleep(0.02)
+        raise AssertionError(f"the service did not start:\n{self.log}")
+
+    def wait_until_ready(self) -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                if self.client.get("/readyz").status_code == 200:
+                    return
+            except httpx2.TransportError:
+                pass
+            time.sleep(0.05)
+        raise AssertionError(f"the service did not get ready:\n{self.log}")
+
+    def submit(self, spec: dict[str, Any], *, wait: float = 30, **headers: str) -> dict[str, Any]:
+        """Submit a job, and give it as it is when it has ended or the time is over."""
+        prefer = {"Prefer": f"wait={wait}"} if wait else {}
+        answer = self.client.post("/v1/jobs", json=spec, headers={**prefer, **headers})
+        assert answer.status_code in {200, 202}, answer.text
+        job: dict[str, Any] = answer.json()
+        return job
+
+    def job(self, job_id: str, *, wait: float = 0) -> dict[str, Any]:
+        job: dict[str, Any] = self.client.get(f"/v1/jobs/{job_id}", params={"wait": wait}).json()
+        return job
+
+    def wait_for(self, job_id: str, condition: Callable[[dict[str, Any]], bool], seconds: float = 30) -> dict[str, Any]:
+        """Poll a job until a condition holds."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            job = self.job(job_id)
+            if condition(job):
+                return job
+            time.sleep(0.02)
+        raise AssertionError(f"never happened: {self.job(job_id)}\n{self.log}")
+
+    def children(self, of: int | None = None) -> dict[int, str]:
+        """The live processes below the service (or one process of it), with their command lines."""
+        found: dict[int, str] = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+                    command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                except OSError:
+                    continue
+                if int(fields[1]) == (of or self.process.pid) and fields[0] != "Z":
+                    found[int(entry.name)] = command
+        return found
+
+    def pid_of(self, name: str) -> int:
+        """The process id of the `api` or the `worker`."""
+        return next(pid for pid, command in self.children().items() if f" -m service {name} " in command)
+
+    def runner_pids(self) -> list[int]:
+        """The process ids of the runners."""
+        return [pid for pid, command in self.children(self.pid_of("worker")).items() if "spawn_main" in command]
+
+    def stop(self) -> float:
+        """Stop the service as Ctrl-C does, and tell the seconds it took."""
+        started = time.monotonic()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(20)
+        return time.monotonic() - started
+
+    def restart(self) -> None:
+        """Start again on the same folder and address, after the service was stopped or killed."""
+        self.process = self._start(port=int(self.url.rsplit(":", 1)[1]))
+        self.wait_until_ready()
+
+    def close(self) -> None:
+        self.client.close()
+        self.stop()
+        self._log.close()
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One service for all tests that do not disturb it."""
+    running = Service(tmp_path_factory.mktemp("shared") / "data", FITD_SLOTS="2")
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def own_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Starts services that a test may kill: `own_service(FITD_SLOTS="1")`."""
+    started: list[Service] = []
+
+    def start(**environment: str) -> Service:
+        started.append(Service(tmp_path / f"data{len(started)}", **environment))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.close()
