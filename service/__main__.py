@@ -57,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
         "doctor", parents=[folder], help="tell torch build, devices, database and versions"
     )
     doctor.set_defaults(run=_doctor)
+    openapi = commands.add_parser("openapi", help="print the OpenAPI document")
+    openapi.set_defaults(run=_openapi)
     return parser
 
 
@@ -151,6 +153,15 @@ def _doctor(settings: "Settings", _options: argparse.Namespace) -> int:
         print(f"{'ok  ' if good else 'BAD '} {name:<18} {value}")
         healthy = healthy and good
     return 0 if healthy else 1
+
+
+def _openapi(settings: "Settings", _options: argparse.Namespace) -> int:
+    import json
+
+    from service.app import create_app
+
+    print(json.dumps(create_app(settings).openapi(), indent=2, ensure_ascii=False))
+    return 0
 
 
 def run() -> None:

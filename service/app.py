@@ -97,15 +97,32 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
                 {"name": "service", "description": "Health and capabilities."},
             ],
         )
-        document["components"]["schemas"].update(_own_schemas())
+        _correct(document)
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _correct(document: dict[str, Any]) -> None:
+    """Say what FastAPI cannot know: problems instead of its own errors, and a key that is needed only where one is set."""
+    schemas_by_name = document["components"]["schemas"]
+    schemas_by_name.update(_own_schemas())
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas_by_name.pop(name, None)
+    for path in document["paths"].values():
+        for operation in path.values():
+            operation["responses"] = {
+                status: answer
+                for status, answer in operation["responses"].items()
+                if "HTTPValidationError" not in str(answer)
+            }
+            if "security" in operation:
+                operation["security"].append({})
 
 
 def _own_schemas() -> dict[str, Any]:
     template = "#/components/schemas/{model}"
     bodies: list[Any] = [(JobSpec, "validation"), (schemas.PredictionRequest, "validation")]
-    answers: list[Any] = [(problems.ProblemDetails, "serialization")]
+    answers: list[Any] = [(problems.ProblemDetails, "serialization"), (schemas.EventMessage, "serialization")]
     _, found = models_json_schema([*bodies, *answers], ref_template=template)
     event = TypeAdapter(schemas.Event).json_schema(ref_template=template, mode="serialization")
     event_parts: dict[str, Any] = event.pop("$defs")

@@ -43,8 +43,8 @@ LastEventId = Annotated[
     response_class=Response,
     responses={
         200: {
-            "content": {"text/event-stream": {"schema": {"$ref": "#/components/schemas/Event"}}},
-            "description": "Events; the `data` of each is an Event. The stream ends after the job's last event.",
+            "content": {"text/event-stream": {"schema": {"$ref": "#/components/schemas/EventMessage"}}},
+            "description": "Messages; the `data` of each is an Event as JSON. The stream ends after the job's last event.",
         },
         204: {"description": "The last event was seen: there is nothing to follow any more."},
         **documented(401, 404, 422),

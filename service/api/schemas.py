@@ -12,6 +12,7 @@ from service.spec.limits import Limits
 __all__ = [
     "Capabilities",
     "Event",
+    "EventMessage",
     "Health",
     "History",
     "Job",
@@ -237,6 +238,25 @@ class LogEvent(Wire):
 
 
 Event = Annotated[StatusEvent | HistoryEvent | LogEvent, Field(discriminator="type")]
+
+
+class EventMessage(Wire):
+    """One message of the event stream."""
+
+    id: str
+    """Send the last one as `Last-Event-ID` to go on after it."""
+    event: Literal["status", "history", "log"]
+    """The event's type once more, for `EventSource.addEventListener`."""
+    data: Annotated[
+        str,
+        Field(
+            json_schema_extra={
+                "contentMediaType": "application/json",
+                "contentSchema": {"$ref": "#/components/schemas/Event"},
+            }
+        ),
+    ]
+    """An Event as JSON."""
 
 
 class CapabilityEntry(Wire):

@@ -196,7 +196,8 @@ def events_after(
         .limit(limit)
     )
     rows: Iterable[tuple[JobEvent, HistoryChunk | None]] = session.execute(query).tuples()
-    return [(event, None if chunk is None else _unpacked(chunk)) for event, chunk in rows]
+    # A chunk holds what was recorded; told alone, it still has every column that a history has.
+    return [(event, None if chunk is None else History.joined([_unpacked(chunk)])) for event, chunk in rows]
 
 
 def add_history(
