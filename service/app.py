@@ -37,7 +37,6 @@ def create_app(settings: Settings) -> FastAPI:
         version=__version__,
         description=_DESCRIPTION,
         lifespan=_lifespan,
-        max_body_size=settings.limits.max_body_bytes,
         redirect_slashes=False,
     )
     app.state.settings = settings

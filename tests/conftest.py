@@ -54,7 +54,16 @@ class Service:
 
     def _start(self, port: int) -> subprocess.Popen[bytes]:
         self._log.truncate(0)
-        command = [sys.executable, "-m", "service", "serve", "--data-dir", str(self.data_dir), "--port", str(port)]
+        command = [
+            sys.executable,
+            "-m",
+            "service",
+            "serve",
+            "--data-dir",
+            str(self.data_dir),
+            "--port",
+            str(port),
+        ]
         return subprocess.Popen(command, env=self._environment, stderr=self._log, cwd=ROOT)
 
     def _wait_for_url(self) -> str:
@@ -89,7 +98,9 @@ class Service:
         job: dict[str, Any] = self.client.get(f"/v1/jobs/{job_id}", params={"wait": wait}).json()
         return job
 
-    def wait_for(self, job_id: str, condition: Callable[[dict[str, Any]], bool], seconds: float = 30) -> dict[str, Any]:
+    def wait_for(
+        self, job_id: str, condition: Callable[[dict[str, Any]], bool], seconds: float = 30
+    ) -> dict[str, Any]:
         """Poll a job until a condition holds."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -119,7 +130,9 @@ class Service:
 
     def runner_pids(self) -> list[int]:
         """The process ids of the runners."""
-        return [pid for pid, command in self.children(self.pid_of("worker")).items() if "spawn_main" in command]
+        return [
+            pid for pid, command in self.children(self.pid_of("worker")).items() if "spawn_main" in command
+        ]
 
     def stop(self) -> float:
         """Stop the service as Ctrl-C does, and tell the seconds it took."""

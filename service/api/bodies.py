@@ -6,7 +6,7 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from service.api.problems import UnsupportedMediaType
+from service.api.problems import BodyTooLarge, UnsupportedMediaType
 from service.exceptions import InvalidRequest
 from service.spec.problems import problems_of
 
@@ -18,11 +18,12 @@ INLINE_BYTES = 64 * 2**10
 """Bodies up to this size are parsed on the event loop: less than a millisecond, and cheaper than a thread."""
 
 
-async def json_body(request: Request) -> bytes:
+async def json_body(request: Request, *, max_bytes: int) -> bytes:
     """Read a body that must be JSON.
 
     Raises:
         UnsupportedMediaType: Its Content-Type is not a JSON type.
+        BodyTooLarge: It has more than `max_bytes` bytes; no more than that is ever held.
     """
     declared = request.headers.get("content-type", "").split(";", maxsplit=1)[0].strip().lower()
     if declared != "application/json" and not (
@@ -33,7 +34,26 @@ async def json_body(request: Request) -> bytes:
             f"The body is {what}, not as application/json.",
             hint="Send the header Content-Type: application/json (curl: -H 'Content-Type: application/json').",
         )
-    return await request.body()
+    return await _limited(request, max_bytes)
+
+
+async def _limited(request: Request, max_bytes: int) -> bytes:
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared) > max_bytes:
+        raise _too_large(max_bytes)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes)
+    return bytes(body)
+
+
+def _too_large(max_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"The body is larger than {max_bytes:,} bytes.",
+        hint="Send fewer rows, or ask the operator to raise max_body_bytes (GET /v1/capabilities tells all limits).",
+    )
 
 
 async def parsed(body: bytes, model: type[Model]) -> Model:

@@ -52,14 +52,16 @@ def api_key_required(
         Unauthorized: The key is missing or wrong.
     """
     key = running.settings.api_key
-    if key is not None and not _same(sent.credentials if sent else "", key.get_secret_value()):
+    # Headers arrive decoded as Latin-1, one character a byte; what was sent are the bytes.
+    credentials = sent.credentials.encode("latin-1") if sent else b""
+    if key is not None and not _same(credentials, key.get_secret_value().encode()):
         raise Unauthorized
     return LOCAL_OWNER
 
 
-def _same(sent: str, key: str) -> bool:
+def _same(sent: bytes, key: bytes) -> bool:
     """Compare digests in constant time: neither length nor content of the key can be timed."""
-    return hmac.compare_digest(hashlib.sha256(sent.encode()).digest(), hashlib.sha256(key.encode()).digest())
+    return hmac.compare_digest(hashlib.sha256(sent).digest(), hashlib.sha256(key).digest())
 
 
 Owner = Annotated[str, Depends(api_key_required)]

@@ -34,8 +34,8 @@ _JOB: dict[str, Any] = {"model": JobOut}
 
 async def _spec(request: Request, running: Running) -> tuple[bytes, JobSpec]:
     """Read the spec from the body; a large one off the event loop."""
-    body = await json_body(request)
     limits = running.settings.limits
+    body = await json_body(request, max_bytes=limits.max_body_bytes)
     if len(body) <= INLINE_BYTES:
         return body, parse(body, limits)
     return body, await run_in_threadpool(parse, body, limits)

@@ -61,7 +61,6 @@ STATUS_OF: dict[type[ServiceError], int] = {
 _OF_HTTP = {
     404: ("not_found", "GET /openapi.json lists every path."),
     405: ("method_not_allowed", "The Allow header lists the methods of this path."),
-    413: ("body_too_large", "GET /v1/capabilities tells the limit; larger tables belong into a file."),
 }
 
 

@@ -30,6 +30,9 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/v1/jobs", tags=["results"])
 
+MAX_EPOCH = 2**31 - 1
+"""No history is longer, and the database cannot compare with more."""
+
 
 @router.get(
     "/{job_id}/history",
@@ -49,12 +52,12 @@ def history(  # noqa: PLR0913 - one argument for each query parameter
     owner: Owner,
     job_id: str,
     *,
-    first: Annotated[int, Query(alias="from", ge=1, description="First epoch.")] = 1,
-    last: Annotated[int | None, Query(alias="to", ge=1, description="Last epoch.")] = None,
-    every: Annotated[int | None, Query(ge=1, description="Only epochs that are multiples of this.")] = None,
+    first: Annotated[int, Query(alias="from", ge=1, le=MAX_EPOCH, description="First epoch.")] = 1,
+    last: Annotated[int | None, Query(alias="to", ge=1, le=MAX_EPOCH, description="Last epoch.")] = None,
+    every: Annotated[int | None, Query(ge=1, le=MAX_EPOCH, description="Only epochs that are multiples of this.")] = None,
     max_points: Annotated[
         int | None,
-        Query(ge=2, description="At most so many epochs, evenly spread, first and last among them."),
+        Query(ge=2, le=MAX_EPOCH, description="At most so many epochs, evenly spread, first and last among them."),
     ] = None,
     accept: Accept = None,
 ) -> Response:
@@ -66,16 +69,11 @@ def history(  # noqa: PLR0913 - one argument for each query parameter
         raise InvalidRequest([Problem(None, "incompatible_parameters", message, hint, "max_points")])
     with running.database.read() as session:
         job = service.get(session, job_id, owner=owner)
-        found = repository.history(session, job, first=first, last=_bounded(last))
+        found = repository.history(session, job, first=first, last=last)
     found = found.every(every) if every else found.thinned(max_points) if max_points else found
     if media == CSV:
         return Response(_csv(found), media_type=CSV)
     return json_response({"object": "history", "job_id": job_id, "columns": history_columns(found)})
-
-
-def _bounded(epoch: int | None) -> int | None:
-    """Keep an epoch number within what the database can compare; no history is as long."""
-    return None if epoch is None else min(epoch, 2**31 - 1)
 
 
 def _csv(history: History) -> str:
@@ -161,7 +159,8 @@ def plot(running: Running, owner: Owner, job_id: str, plot: pictures.Plot, accep
 )
 async def predict(running: Running, owner: Owner, job_id: str, request: Request) -> Response:
     """Predict the target for each row, in raw units; rows come back in the form in which they were sent."""
-    asked = await parsed(await json_body(request), PredictionRequest)
+    body = await json_body(request, max_bytes=running.settings.limits.max_body_bytes)
+    asked = await parsed(body, PredictionRequest)
     return await run_in_threadpool(_predict, running, owner, job_id, asked)
 
 

@@ -47,12 +47,27 @@ def test_every_operation_is_described() -> None:
 @pytest.mark.timeout(300)
 def test_schemathesis_finds_no_fault(own_service: Callable[..., Service]) -> None:
     # Small limits keep the jobs that it makes up short, and so the event streams that it reads to their end.
-    service = own_service(FITD_LIMITS__MAX_EPOCHS="50", FITD_LIMITS__MAX_ROWS="1000", FITD_LIMITS__MAX_STEPS="2000")
+    service = own_service(
+        FITD_LIMITS__MAX_EPOCHS="50", FITD_LIMITS__MAX_ROWS="1000", FITD_LIMITS__MAX_STEPS="2000"
+    )
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{service.url}/openapi.json"]
-    options = ["--checks", ",".join(CHECKS), "--max-examples", "40", "--seed", "7", "--generation-database", "none"]
+    options = [
+        "--checks",
+        ",".join(CHECKS),
+        "--max-examples",
+        "40",
+        "--seed",
+        "7",
+        "--generation-database",
+        "none",
+    ]
     done = subprocess.run(
         [*command, *options, "--no-color", "--request-timeout", "20"],
-        capture_output=True, text=True, check=False, cwd=service.data_dir, timeout=280,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=service.data_dir,
+        timeout=280,
     )
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     assert "Traceback" not in service.log

@@ -43,7 +43,11 @@ def test_history_and_parameters_equal_the_tutorials_loop_to_the_last_bit(
     assert history["dev_loss"] == [None] * 3000
 
     parameters = service.client.get(f"/v1/jobs/{job['id']}/parameters").json()
-    assert parameters["tensors"]["weight"] == {"shape": [1, 1], "dtype": "float32", "values": model.weight.tolist()}
+    assert parameters["tensors"]["weight"] == {
+        "shape": [1, 1],
+        "dtype": "float32",
+        "values": model.weight.tolist(),
+    }
     assert parameters["tensors"]["bias"] == {"shape": [1], "dtype": "float32", "values": model.bias.tolist()}
     assert parameters["coefficients"] == {"x": model.weight.item()} == job["result"]["coefficients"]
     assert parameters["intercept"] == model.bias.item() == job["result"]["intercept"]
