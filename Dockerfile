@@ -33,9 +33,11 @@ RUN install() { pip --python /opt/fitd/bin/python install ${TORCH_INDEX:+--index
                 install "$TORCH"; } ;; \
     esac
 
-# The build backend stays in this stage, with its own pins.
+# The build backend stays in this stage; its pins are among those for development.
 COPY constraints/dev.txt constraints/
-RUN pip install --require-hashes --constraint constraints/dev.txt hatchling
+RUN awk '/^[^ #]/ { keep = /^(hatchling|packaging|pathspec|pluggy|trove-classifiers)==/ } keep' \
+      constraints/dev.txt > /tmp/build.txt \
+ && pip install --require-hashes --no-deps -r /tmp/build.txt
 
 COPY pyproject.toml README.md ./
 COPY alembic/ alembic/
@@ -48,7 +50,7 @@ RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
 # Second stage: what runs.
 FROM python:${PYTHON}-slim
 
-RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /data fitd \
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /data --shell /usr/sbin/nologin fitd \
  && mkdir /data \
  && chown fitd:fitd /data
 COPY --from=build /opt/fitd /opt/fitd

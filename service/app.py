@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import threading
 from collections.abc import AsyncIterator
@@ -77,6 +78,7 @@ def _load_torch() -> None:
 
     # A prediction is small: several threads for one would only slow the others down.
     torch.set_num_threads(1)
+    gc.freeze()  # Torch's million objects stay: the collector need not look at them again and again.
 
 
 def openapi_document(app: FastAPI) -> dict[str, Any]:

@@ -54,10 +54,16 @@ def history(  # noqa: PLR0913 - one argument for each query parameter
     *,
     first: Annotated[int, Query(alias="from", ge=1, le=MAX_EPOCH, description="First epoch.")] = 1,
     last: Annotated[int | None, Query(alias="to", ge=1, le=MAX_EPOCH, description="Last epoch.")] = None,
-    every: Annotated[int | None, Query(ge=1, le=MAX_EPOCH, description="Only epochs that are multiples of this.")] = None,
+    every: Annotated[
+        int | None, Query(ge=1, le=MAX_EPOCH, description="Only epochs that are multiples of this.")
+    ] = None,
     max_points: Annotated[
         int | None,
-        Query(ge=2, le=MAX_EPOCH, description="At most so many epochs, evenly spread, first and last among them."),
+        Query(
+            ge=2,
+            le=MAX_EPOCH,
+            description="At most so many epochs, evenly spread, first and last among them.",
+        ),
     ] = None,
     accept: Accept = None,
 ) -> Response:

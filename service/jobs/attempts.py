@@ -12,12 +12,12 @@ from service.db import now
 from service.jobs import repository
 from service.jobs.lifecycle import ACTIVE, Status, StopReason
 from service.jobs.orm import Job, JobParameters, Worker
+from service.jobs.repository import NewEpochs
 
 __all__ = [
     "Ended",
     "JobRef",
     "Progress",
-    "anything_queued",
     "beat",
     "beats",
     "cancelling",
@@ -51,15 +51,13 @@ class Progress:
 
     Attributes:
         fraction: Share of the training that is done, from 0 to 1.
-        first_epoch: Number of the first epoch in `columns`.
-        columns: Series of one length by name; empty lists when no epoch was completed.
+        epochs: The history since the last report, with at least a `train_loss`.
         device: The torch device.
         environment: What must be equal for another attempt to repeat the training bit for bit.
     """
 
     fraction: float
-    first_epoch: int
-    columns: dict[str, list[float]]
+    epochs: NewEpochs
     device: str
     environment: dict[str, Any]
 
@@ -75,23 +73,17 @@ class Ended:
     error: dict[str, str] | None = None
 
 
-def anything_queued(session: Session) -> bool:
-    """Tell whether a claim would find a job."""
-    return bool(repository.next_queued(session, 1))
-
-
 def claim(session: Session, *, worker_id: str, limit: int) -> list[JobRef]:
     """Take the jobs that have waited longest, each under a new attempt number."""
     claimed: list[JobRef] = []
-    for job in repository.next_queued(session, limit):
+    for job_id, started_at in repository.next_queued(session, limit).items():
         moved = repository.move(
             session,
-            job.id,
+            job_id,
             Status.RUNNING,
-            fence=job.attempt,
-            attempt=job.attempt + 1,
+            add={"attempt": 1},
             worker_id=worker_id,
-            started_at=job.started_at or now(),
+            started_at=started_at or now(),
         )
         if moved is not None:
             claimed.append(JobRef(moved.id, moved.attempt))
@@ -137,40 +129,33 @@ def report(session: Session, ref: JobRef, progress: Progress) -> Status | None:
     Returns:
         The job's state, by which a cancel is heard; None when the lease is lost and nothing was recorded.
     """
-    job = repository.touch(
-        session, ref.id, sources=ACTIVE, fence=ref.attempt, progress_at=now(), **_progress_values(progress)
-    )
+    job = repository.touch(session, ref.id, sources=ACTIVE, fence=ref.attempt, **_values(progress))
     if job is None:
         return None
-    _record_history(session, job, progress)
+    repository.add_history(session, job, progress.epochs)
     return Status(job.status)
 
 
-def finish(session: Session, ref: JobRef, progress: Progress | None, ended: Ended) -> bool:
+def finish(session: Session, ref: JobRef, progress: Progress, ended: Ended) -> bool:
     """Record the one result of a job with the rest of its history.
 
     Returns:
         False when the lease is lost and nothing was recorded.
     """
-    values = {} if progress is None else _progress_values(progress)
-    job = repository.touch(session, ref.id, sources=ACTIVE, fence=ref.attempt, progress_at=now(), **values)
-    if job is None:
-        return False
-    if progress is not None:
-        _record_history(session, job, progress)
-    if ended.parameters is not None:
-        digest = hashlib.sha256(ended.parameters).hexdigest()
-        session.add(JobParameters(job_seq=job.seq, digest=digest, data=ended.parameters))
-    moved = repository.move(
+    values = {**_values(progress), "result": ended.result, "error": ended.error}
+    job = repository.move(
         session,
         ref.id,
         ended.status,
         fence=ref.attempt,
+        epochs=progress.epochs,
         stop_reason=ended.stop_reason,
-        result=ended.result,
-        error=ended.error,
+        **values,
     )
-    return moved is not None
+    if job is not None and ended.parameters is not None:
+        digest = hashlib.sha256(ended.parameters).hexdigest()
+        session.add(JobParameters(job_seq=job.seq, digest=digest, data=ended.parameters))
+    return job is not None
 
 
 def release(session: Session, ref: JobRef) -> bool:
@@ -192,7 +177,7 @@ def crashed(session: Session, ref: JobRef, *, max_crashes: int) -> Status | None
 
 def _give_back(session: Session, ref: JobRef, *, crashes: int, max_crashes: int) -> Status | None:
     job = repository.touch(
-        session, ref.id, sources=ACTIVE, fence=ref.attempt, worker_id=None, crashes=Job.crashes + crashes
+        session, ref.id, sources=ACTIVE, fence=ref.attempt, add={"crashes": crashes}, worker_id=None
     )
     if job is None:
         return None
@@ -214,21 +199,17 @@ def _give_back(session: Session, ref: JobRef, *, crashes: int, max_crashes: int)
     return None if moved is None else Status(moved.status)
 
 
-def _progress_values(progress: Progress) -> dict[str, Any]:
+def _values(progress: Progress) -> dict[str, Any]:
     values: dict[str, Any] = {
+        "progress_at": now(),
         "fraction": progress.fraction,
         "device": progress.device,
         "environment": progress.environment,
     }
-    losses = progress.columns["train_loss"]
+    losses = progress.epochs.columns["train_loss"]
     if losses:
-        values |= {"epoch": progress.first_epoch + len(losses) - 1, "train_loss": losses[-1]}
+        values |= {"epoch": progress.epochs.first + len(losses) - 1, "train_loss": losses[-1]}
     return values
-
-
-def _record_history(session: Session, job: Job, progress: Progress) -> None:
-    if progress.columns["train_loss"]:
-        repository.add_history(session, job, first_epoch=progress.first_epoch, columns=progress.columns)
 
 
 def register_worker(session: Session, worker_id: str, *, slots: int) -> None:
@@ -254,7 +235,7 @@ def workers(session: Session) -> Sequence[Worker]:
 
 def beats(session: Session) -> dict[str, int]:
     """Read the heartbeat counter of each worker; whoever watches them ages them by a clock of his own."""
-    return dict(session.execute(sa.select(Worker.id, Worker.beat)).tuples().all())
+    return dict(session.execute(sa.select(Worker.id, Worker.beat)).all())
 
 
 def held_by(session: Session, worker_ids: Collection[str]) -> Sequence[JobRef]:

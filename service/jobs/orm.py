@@ -56,7 +56,7 @@ class Job(Base):
     worker_id: Mapped[str | None] = mapped_column(sa.String(64), index=True)
     """Who holds the lease."""
     device: Mapped[str | None] = mapped_column(sa.String(32))
-    environment: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON)
+    environment: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
     """What must be equal for another attempt to repeat the training bit for bit."""
 
     seed: Mapped[int] = mapped_column(sa.BigInteger)
@@ -68,8 +68,8 @@ class Job(Base):
     dev_loss: Mapped[float | None] = mapped_column(sa.Double)
     progress_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
-    result: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON)
-    error: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON)
+    result: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    error: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
 
 
 class JobSpecText(Base):
@@ -112,7 +112,7 @@ class HistoryChunk(Base):
     job_seq: Mapped[int] = _job_seq()
     first_epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     epochs: Mapped[int]
-    columns: Mapped[list[str]] = mapped_column(sa.JSON)
+    columns: Mapped[list[str]] = mapped_column(sa.JSON(none_as_null=True))
     data: Mapped[bytes]
 
 
@@ -127,7 +127,7 @@ class JobEvent(Base):
     type: Mapped[str] = mapped_column(sa.String(16))
     at: Mapped[datetime] = mapped_column(UtcDateTime)
     attempt: Mapped[int]
-    data: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
+    data: Mapped[dict[str, Any]] = mapped_column(sa.JSON(none_as_null=True))
     first_epoch: Mapped[int | None]
     """Of a history event: the chunk that it tells."""
 
@@ -145,5 +145,5 @@ class Worker(Base):
     slots: Mapped[int]
     warm: Mapped[int] = mapped_column(default=0)
     """Slots whose process is ready to train."""
-    about: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
+    about: Mapped[dict[str, Any]] = mapped_column(sa.JSON(none_as_null=True))
     """Devices, seconds of one step, versions: what the slots said when they were warm."""

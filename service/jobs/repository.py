@@ -1,7 +1,9 @@
 """All SQL about jobs. Functions take a session and never commit."""
 
+import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,13 +11,15 @@ from sqlalchemy.orm import Session
 
 from service.db import now
 from service.jobs.history import History, pack, unpack
-from service.jobs.lifecycle import TERMINAL, Status, sources_of
+from service.jobs.lifecycle import ACTIVE, TERMINAL, Status, sources_of
 from service.jobs.orm import HistoryChunk, Job, JobEvent, JobMetadata, JobParameters, JobSpecText
 
 __all__ = [
     "JobFilter",
+    "NewEpochs",
     "add_event",
     "add_history",
+    "anything_queued",
     "delete",
     "drop_history",
     "events_after",
@@ -53,6 +57,27 @@ def find(session: Session, job_id: str, *, owner: str | None = None) -> Job | No
 def find_by_idempotency_key(session: Session, *, owner: str, key: str) -> Job | None:
     """Look up the job that was submitted with this key."""
     return session.scalar(sa.select(Job).where(Job.owner == owner, Job.idempotency_key == key))
+
+
+# Plain inserts of one row: the unit of work would only find out again what order they come in.
+_INSERT_EVENT = sa.insert(JobEvent)
+_INSERT_CHUNK = sa.insert(HistoryChunk)
+
+
+@dataclass(frozen=True, slots=True)
+class NewEpochs:
+    """History to append: consecutive epochs.
+
+    Attributes:
+        first: Number of the first epoch.
+        columns: Series of one length by name; all empty when no epoch is new.
+    """
+
+    first: int
+    columns: Mapping[str, Sequence[float]]
+
+    def __len__(self) -> int:
+        return len(self.columns["train_loss"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +126,7 @@ def metadata_of(session: Session, seqs: Sequence[int]) -> dict[int, dict[str, st
 def spec_text(session: Session, seqs: Sequence[int]) -> dict[int, str]:
     """Read the effective specs of several jobs at once, as JSON text."""
     query = sa.select(JobSpecText.job_seq, JobSpecText.effective).where(JobSpecText.job_seq.in_(seqs))
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def jobs_ahead(session: Session, job: Job) -> int:
@@ -110,10 +135,17 @@ def jobs_ahead(session: Session, job: Job) -> int:
     return session.scalar(query) or 0
 
 
-def next_queued(session: Session, limit: int) -> Sequence[Job]:
-    """Give the queued jobs that have waited longest."""
-    query = sa.select(Job).where(Job.status == Status.QUEUED).order_by(Job.seq).limit(limit)
-    return session.scalars(query).all()
+def anything_queued(session: Session) -> bool:
+    """Tell whether a job waits for a worker."""
+    return session.scalar(sa.select(Job.seq).where(Job.status == Status.QUEUED).limit(1)) is not None
+
+
+def next_queued(session: Session, limit: int) -> dict[str, datetime | None]:
+    """Give the queued jobs that have waited longest, by id, each with the time when it was first started."""
+    query = (
+        sa.select(Job.id, Job.started_at).where(Job.status == Status.QUEUED).order_by(Job.seq).limit(limit)
+    )
+    return dict(session.execute(query).tuples().all())
 
 
 def move(
@@ -122,17 +154,22 @@ def move(
     to: Status,
     *,
     fence: int | None = None,
+    epochs: NewEpochs | None = None,
+    add: Mapping[str, int] | None = None,
     **values: Any,  # noqa: ANN401 - columns
 ) -> Job | None:
     """Change a job's state: the only place that does, checked against the table of transitions.
 
-    State, progress and event change in this one transaction.
+    State, progress, history and events change in this one transaction.
 
     Args:
         session: A writing session.
         job_id: The job; its present state is checked in the database, in the same statement.
         to: The new state.
-        fence: When a worker asks: its attempt number. Any other in the row refuses the change.
+        fence: When a worker asks: its attempt number. Any other in the row refuses the change, and so
+            does a state in which no worker holds the job: after a requeue the number is still the old one.
+        epochs: History to append before the event of the change.
+        add: Numbers to add to columns.
         values: Other columns to set with it.
 
     Returns:
@@ -140,8 +177,10 @@ def move(
     """
     if to in TERMINAL:
         values = {"finished_at": now(), "worker_id": None, **values}
-    changed = touch(session, job_id, sources=sources_of(to), fence=fence, status=to, **values)
+    sources = sources_of(to) if fence is None else sources_of(to) & ACTIVE
+    changed = touch(session, job_id, sources=sources, fence=fence, add=add, status=to, **values)
     if changed is not None:
+        add_history(session, changed, epochs)
         add_event(session, changed, "status", _status_event(changed))
     return changed
 
@@ -150,20 +189,46 @@ def touch(
     session: Session,
     job_id: str,
     *,
-    sources: Collection[Status],
+    sources: frozenset[Status],
     fence: int | None = None,
+    add: Mapping[str, int] | None = None,
     **values: Any,  # noqa: ANN401 - columns
 ) -> Job | None:
     """Set columns of a job, if it is in one of the given states and (where given) still on the attempt `fence`.
 
+    Args:
+        session: A writing session.
+        job_id: The job.
+        sources: The states in which it may be.
+        fence: The attempt on which it must be.
+        add: Numbers to add to columns.
+        values: Columns to set.
+
     Returns:
         The job as it is now, or None when the condition did not hold and nothing was changed.
     """
-    statement = sa.update(Job).where(Job.id == job_id, Job.status.in_(sources))
-    if fence is not None:
-        statement = statement.where(Job.attempt == fence)
-    statement = statement.values(version=Job.version + 1, **values).returning(Job)
-    return session.scalar(statement, execution_options={"populate_existing": True})
+    steps = {"version": 1, **(add or {})}
+    statement = _update(tuple(values), tuple(steps), sources, fenced=fence is not None)
+    parameters: dict[str, Any] = {"job_id": job_id} if fence is None else {"job_id": job_id, "fence": fence}
+    parameters |= {f"set_{name}": value for name, value in values.items()}
+    parameters |= {f"add_{name}": step for name, step in steps.items()}
+    # The row comes back whole; looking through the session for objects to bring up to date would be for nothing.
+    options = {"populate_existing": True, "synchronize_session": False}
+    changed: Job | None = session.scalar(statement, parameters, execution_options=options)
+    return changed
+
+
+@functools.cache
+def _update(
+    columns: tuple[str, ...], steps: tuple[str, ...], sources: frozenset[Status], *, fenced: bool
+) -> sa.UpdateBase:
+    """Build each form of the update once: building it takes longer than running it."""
+    statement = sa.update(Job).where(Job.id == sa.bindparam("job_id"), Job.status.in_(sources))
+    if fenced:
+        statement = statement.where(Job.attempt == sa.bindparam("fence"))
+    changes: dict[str, Any] = {name: sa.bindparam(f"set_{name}") for name in columns}
+    counted = {name: getattr(Job, name) + sa.bindparam(f"add_{name}") for name in steps}
+    return statement.values({**changes, **counted}).returning(Job)
 
 
 def delete(session: Session, job: Job) -> bool:
@@ -176,11 +241,8 @@ def add_event(
     session: Session, job: Job, kind: str, data: dict[str, Any], *, first_epoch: int | None = None
 ) -> None:
     """Append an event. The job's row is changed first in each transaction, which orders the events of a job."""
-    session.add(
-        JobEvent(
-            job_seq=job.seq, type=kind, at=now(), attempt=job.attempt, data=data, first_epoch=first_epoch
-        )
-    )
+    event = {"job_seq": job.seq, "type": kind, "at": now(), "attempt": job.attempt, "data": data}
+    session.execute(_INSERT_EVENT, {**event, "first_epoch": first_epoch})
 
 
 def events_after(
@@ -195,24 +257,24 @@ def events_after(
         .order_by(JobEvent.id)
         .limit(limit)
     )
-    rows: Iterable[tuple[JobEvent, HistoryChunk | None]] = session.execute(query).tuples()
+    rows: Iterable[tuple[JobEvent, HistoryChunk | None]] = session.execute(query)
     # A chunk holds what was recorded; told alone, it still has every column that a history has.
     return [(event, None if chunk is None else History.joined([_unpacked(chunk)])) for event, chunk in rows]
 
 
-def add_history(
-    session: Session, job: Job, *, first_epoch: int, columns: Mapping[str, Sequence[float]]
-) -> None:
-    """Append the history of consecutive epochs, packed, and the event that tells it."""
-    chunk = HistoryChunk(
-        job_seq=job.seq,
-        first_epoch=first_epoch,
-        epochs=len(next(iter(columns.values()))),
-        columns=list(columns),
-        data=pack(columns),
-    )
-    session.add(chunk)
-    add_event(session, job, "history", {}, first_epoch=first_epoch)
+def add_history(session: Session, job: Job, epochs: NewEpochs | None) -> None:
+    """Append history, packed, and the event that tells it; nothing if there is none."""
+    if epochs is None or len(epochs) == 0:
+        return
+    chunk = {
+        "job_seq": job.seq,
+        "first_epoch": epochs.first,
+        "epochs": len(epochs),
+        "columns": list(epochs.columns),
+        "data": pack(epochs.columns),
+    }
+    session.execute(_INSERT_CHUNK, chunk)
+    add_event(session, job, "history", {}, first_epoch=epochs.first)
 
 
 def drop_history(session: Session, job: Job) -> None:

@@ -11,7 +11,7 @@ import structlog
 
 from service.db import Database
 from service.doorbell import JOB_CHANGED, JOB_QUEUED, Doorbell, Listener
-from service.jobs import attempts
+from service.jobs import attempts, repository
 from service.jobs.attempts import JobRef
 from service.settings import Settings
 from service.worker import entry
@@ -59,24 +59,24 @@ class Dispatcher:
         logger.info("worker started", worker_id=self.worker_id, slots=self._settings.slots)
         ready: Iterable[object] = ()
         while stop not in ready:
-            self._listener.messages()
-            self._turn()
+            self._turn(rung=bool(self._listener.messages()))
             waitables = [stop, self._listener, *self._executor.waitables()]
             ready = wait(waitables, timeout=self._settings.poll_seconds)
         self._drain()
 
-    def _turn(self) -> None:
+    def _turn(self, *, rung: bool) -> None:
         """Do whatever is due; each part is one short transaction at most."""
         self._settle(self._executor.poll())
         if time.monotonic() >= self._beat_due:
             self._beat()
             self._take_over()
         self._enforce_cancels()
-        self._claim()
+        self._claim(rung=rung)
 
-    def _claim(self) -> None:
+    def _claim(self, *, rung: bool) -> None:
         free = self._executor.free().slots
-        if free == 0 or not self._has_queued():
+        # Without a ring, look before taking the write gate: an idle worker must not queue with the writers.
+        if free == 0 or not (rung or self._has_queued()):
             return
         with self._database.write() as session:
             claimed = attempts.claim(session, worker_id=self.worker_id, limit=free)
@@ -85,9 +85,8 @@ class Dispatcher:
             self._doorbell.ring(JOB_CHANGED, ref.id)
 
     def _has_queued(self) -> bool:
-        """Look before taking the write gate: an idle worker must not queue with the writers."""
         with self._database.read() as session:
-            return attempts.anything_queued(session)
+            return repository.anything_queued(session)
 
     def _settle(self, exits: list[Exit]) -> None:
         for one in exits:

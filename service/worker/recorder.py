@@ -13,6 +13,7 @@ from service.exceptions import LeaseLost, TrainingFailed
 from service.jobs import attempts
 from service.jobs.attempts import Ended, JobRef, Progress
 from service.jobs.lifecycle import Status
+from service.jobs.repository import NewEpochs
 from service.spec.job import JobSpec
 from service.training.callbacks import Callback, Pulse, Stop
 from service.training.trainer import Fit
@@ -79,8 +80,7 @@ class Recorder(Callback):
     def _take_progress(self) -> Progress:
         progress = Progress(
             fraction=self._fraction,
-            first_epoch=self._recorded + 1,
-            columns=self._columns,
+            epochs=NewEpochs(first=self._recorded + 1, columns=self._columns),
             device=self._device,
             environment=self._environment,
         )

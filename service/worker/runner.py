@@ -1,5 +1,6 @@
 """The process that trains: it warms up once, then runs one job after the other."""
 
+import gc
 import os
 import platform
 import signal
@@ -26,15 +27,11 @@ __all__ = ["run"]
 
 logger = structlog.get_logger(__name__)
 
-NICENESS = 5
-"""Training yields to the API: on a full machine an answer comes first, and on an idle one it costs nothing."""
-
 
 def run(pipe: Connection, config: RunnerConfig) -> None:
     """Warm up, then train one job after the other until the pipe says stop or closes."""
     # Ctrl-C reaches every process of a terminal; only the worker decides when its runners stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(NICENESS)
     logs.configure(log_format=config.log_format, level=config.log_level)
     try:
         pipe.send(Ready(_warm_up(config.threads)))
@@ -48,6 +45,8 @@ def run(pipe: Connection, config: RunnerConfig) -> None:
 
 def _warm_up(threads: int) -> dict[str, Any]:
     step_seconds = warm_up(threads)
+    # Torch's million objects live as long as the process: the collector need not look at them again and again.
+    gc.freeze()
     return {
         "devices": devices.available(),
         "step_seconds": step_seconds,
