@@ -54,7 +54,9 @@ class Predictor:
         problems = self._problems(columns)
         if problems:
             raise ColumnMismatch(problems)
-        features = torch.tensor([columns[name] for name in self.feature_names], dtype=self._dtype).T
+        features = torch.tensor(
+            [columns[name] for name in self.feature_names], dtype=self._dtype
+        ).T.contiguous()
         with torch.inference_mode():
             predictions: list[float] = self._network(features)[:, 0].tolist()
         return predictions

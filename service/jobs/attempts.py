@@ -50,13 +50,14 @@ class Progress:
     """How far a training is, and the history since the last report.
 
     Attributes:
-        fraction: Share of the training that is done, from 0 to 1.
+        fraction: Share of the training that is done, from 0 to 1; None while an attempt repeats
+            what an earlier one has recorded, so that progress never goes back.
         epochs: The history since the last report, with at least a `train_loss`.
         device: The torch device.
         environment: What must be equal for another attempt to repeat the training bit for bit.
     """
 
-    fraction: float
+    fraction: float | None
     epochs: NewEpochs
     device: str
     environment: dict[str, Any]
@@ -202,10 +203,11 @@ def _give_back(session: Session, ref: JobRef, *, crashes: int, max_crashes: int)
 def _values(progress: Progress) -> dict[str, Any]:
     values: dict[str, Any] = {
         "progress_at": now(),
-        "fraction": progress.fraction,
         "device": progress.device,
         "environment": progress.environment,
     }
+    if progress.fraction is not None:
+        values["fraction"] = progress.fraction
     losses = progress.epochs.columns["train_loss"]
     if losses:
         values |= {"epoch": progress.epochs.first + len(losses) - 1, "train_loss": losses[-1]}

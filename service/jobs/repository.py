@@ -145,7 +145,7 @@ def next_queued(session: Session, limit: int) -> dict[str, datetime | None]:
     query = (
         sa.select(Job.id, Job.started_at).where(Job.status == Status.QUEUED).order_by(Job.seq).limit(limit)
     )
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def move(

@@ -165,18 +165,19 @@ class SyntheticData(SpecModel):
             expression = self.expression
         except ExpressionError as error:
             return [Problem(pointer, "invalid_expression", str(error), error.hint)]
-        unknown = sorted(expression.names - self.features.keys())
+        unknown = expression.unknown(self.features)
         if unknown:
             return [unknown_column(pointer, name, self.features) for name in unknown]
         return self._probe_problems(pointer, expression)
 
     def _probe_problems(self, pointer: str, expression: Expression) -> list[Problem]:
-        probes = _shuffled({name: feature.probe() for name, feature in self.features.items()})
         with np.errstate(all="ignore"):
-            values = np.asarray(_evaluate(expression, probes), dtype=np.float64)
+            probes = _shuffled({name: feature.probe() for name, feature in self.features.items()})
+            values = np.asarray(expression.evaluate(probes, _NUMPY))
+            spread = np.ptp(values) if values.ndim else 0.0
         if not np.isfinite(values).all():
             return [_not_finite(pointer, probes, np.broadcast_to(values, PROBES))]
-        if values.ndim == 0 or np.ptp(values) == 0:
+        if spread == 0:
             message = "The expression gives the same value for every row."
             return [
                 Problem(pointer, "constant_column", message, "Use at least one feature in it, as in 5*x + 7.")
@@ -184,12 +185,7 @@ class SyntheticData(SpecModel):
         return []
 
 
-def _evaluate(expression: Expression, probes: Mapping[str, np.ndarray]) -> np.ndarray:
-    try:
-        return expression.evaluate(probes, {name: getattr(np, name) for name in FUNCTIONS})  # type: ignore[no-any-return]
-    except (OverflowError, ZeroDivisionError):
-        # Arithmetic on literals alone is done by Python's floats, which raise where arrays give infinity.
-        return np.asarray(np.inf)
+_NUMPY = {name: getattr(np, name) for name in FUNCTIONS}
 
 
 def _shuffled(probes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

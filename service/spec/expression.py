@@ -3,7 +3,8 @@
 import ast
 import math
 import operator
-from collections.abc import Callable, Mapping
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,10 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
     ast.Pow: operator.pow,
+}
+_ON_NUMBERS: dict[str, Callable[[float], float]] = {
+    "abs": abs,
+    **{n: getattr(math, n) for n in FUNCTIONS if n != "abs"},
 }
 _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
 
@@ -75,7 +80,15 @@ class Expression:
             raise ExpressionError(f"The expression has more than {MAX_NODES} parts.")
         names: set[str] = set()
         _check(root, names)
-        return cls(text=text, names=frozenset(names - (CONSTANTS.keys() - columns)), _root=root)
+        return cls(
+            text=text,
+            names=frozenset(names - (CONSTANTS.keys() - {_identifier(column) for column in columns})),
+            _root=root,
+        )
+
+    def unknown(self, columns: Iterable[str]) -> list[str]:
+        """Give the names that are no column, sorted."""
+        return sorted(self.names - {_identifier(column) for column in columns})
 
     def evaluate(self, values: Mapping[str, Any], functions: Mapping[str, Callable[[Any], Any]]) -> Any:  # noqa: ANN401 - arrays of any library
         """Compute the expression on arrays or tensors.
@@ -87,7 +100,13 @@ class Expression:
         Returns:
             An array of that shape, or a float if the expression uses no column.
         """
-        return _evaluate(self._root, {**CONSTANTS, **values}, functions)
+        columns = {_identifier(name): value for name, value in values.items()}
+        return _evaluate(self._root, {**CONSTANTS, **columns}, functions)
+
+
+def _identifier(column: str) -> str:
+    """Write a name as Python's parser does, which takes µ and μ, or é in one or two parts, for the same."""
+    return unicodedata.normalize("NFKC", column)
 
 
 def _parsed(text: str) -> ast.expr:
@@ -139,10 +158,21 @@ def _evaluate(
         case ast.Name(id=name):
             return values[name]
         case ast.BinOp(left=left, op=op, right=right):
-            return _BINARY[type(op)](_evaluate(left, values, functions), _evaluate(right, values, functions))
+            operands = _evaluate(left, values, functions), _evaluate(right, values, functions)
+            return _applied(_BINARY[type(op)], *operands)
         case ast.UnaryOp(op=unary, operand=operand):
             return _UNARY[type(unary)](_evaluate(operand, values, functions))
         case ast.Call(func=ast.Name(id=name), args=[argument]):
-            return functions[name](_evaluate(argument, values, functions))
+            value = _evaluate(argument, values, functions)
+            return _applied(_ON_NUMBERS[name] if isinstance(value, float) else functions[name], value)
         case _:
             raise AssertionError("an expression is checked before it is evaluated")
+
+
+def _applied(function: Callable[..., Any], *operands: Any) -> Any:  # noqa: ANN401
+    """Apply a function; where numbers alone overflow or leave the reals, the result is NaN, as arrays have it."""
+    try:
+        result = function(*operands)
+    except (ArithmeticError, ValueError):
+        return math.nan
+    return math.nan if isinstance(result, complex) else result

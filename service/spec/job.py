@@ -1,5 +1,6 @@
 """The job spec: the body of `POST /v1/jobs`, read, checked whole and completed with every default."""
 
+import contextlib
 import secrets
 from typing import Annotated, Protocol
 
@@ -63,8 +64,9 @@ class Section(Protocol):
 
 
 _SECTIONS: dict[str, TypeAdapter[Section]] = {
-    name: TypeAdapter(JobSpec.model_fields[name].rebuild_annotation())
-    for name in ("data", "optimizer", "training")
+    "data": TypeAdapter(DataSpec),
+    "optimizer": TypeAdapter(OptimizerSpec),
+    "training": TypeAdapter(TrainingSpec),
 }
 
 
@@ -83,7 +85,7 @@ def parse(body: bytes, limits: Limits) -> JobSpec:
     except ValidationError as error:
         found = problems_of(error, JobSpec)
         if found[0].code != "invalid_json":
-            found += _problems_beside(body, found, limits)
+            found += _problems_beside(body, limits)
         raise InvalidSpec(_sorted(found)) from None
     found = [p for name in _SECTIONS for p in _section_problems(name, getattr(spec, name), limits)]
     found = found or _size_problems(spec, limits)
@@ -105,18 +107,16 @@ def complete(spec: JobSpec) -> JobSpec:
     return spec.model_copy(update={"data": spec.data.completed(), "training": training})
 
 
-def _problems_beside(body: bytes, found: list[Problem], limits: Limits) -> list[Problem]:
+def _problems_beside(body: bytes, limits: Limits) -> list[Problem]:
     """Check the meaning of the sections whose types are right, although another section is broken."""
     content = from_json(body)
-    broken = {p.pointer.split("/")[1] for p in found if p.pointer}
-    sound = [
-        name for name in _SECTIONS if isinstance(content, dict) and name in content and name not in broken
-    ]
-    return [
-        problem
-        for name in sound
-        for problem in _section_problems(name, _SECTIONS[name].validate_json(to_json(content[name])), limits)
-    ]
+    found: list[Problem] = []
+    for name, adapter in _SECTIONS.items():
+        if isinstance(content, dict) and name in content:
+            with contextlib.suppress(ValidationError):
+                section = adapter.validate_json(to_json(content[name]))
+                found += _section_problems(name, section, limits)
+    return found
 
 
 def _section_problems(name: str, section: Section, limits: Limits) -> list[Problem]:

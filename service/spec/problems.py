@@ -36,6 +36,23 @@ _CODES = {
 }
 
 
+_OTHERWISE = "GET /v1/capabilities describes every field, with its type and its bounds."
+_FALLBACK_HINTS = {
+    "extra_forbidden": "Remove it. " + _OTHERWISE,
+    "missing": "Add it. " + _OTHERWISE,
+    "float_type": "Send a number, without quotes.",
+    "int_type": "Send a whole number, without quotes.",
+    "int_from_float": "Send a whole number.",
+    "string_type": "Send text, in double quotes.",
+    "bool_type": "Send true or false, without quotes.",
+    "dict_type": "Send an object, in braces.",
+    "model_type": "Send an object, in braces.",
+    "model_attributes_type": "Send an object, in braces.",
+    "tuple_type": "Send an array, in brackets.",
+    "list_type": "Send an array, in brackets.",
+}
+
+
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
     """Translate pydantic's errors about `model`.
 
@@ -71,7 +88,7 @@ def _message(error: ErrorDetails, tokens: list[str | int]) -> str:
     name = tokens[-1] if tokens else "the body"
     messages = {
         "extra_forbidden": f"There is no field `{name}` here.",
-        "missing": f"`{name}` is required.",
+        "missing": f"`{name}` is required." if isinstance(name, str) else "An element is missing here.",
         "union_tag_not_found": f"`{name}` is required.",
         "union_tag_invalid": f"`{context.get('tag')}` is not known here.",
         "literal_error": f"{error['input']!r:.80} is not known here.",
@@ -91,7 +108,8 @@ def _hint(error: ErrorDetails, place: "_Place") -> str:
         "finite_number": lambda: "Leave the row out, or send a finite number.",
         "json_invalid": lambda: "JSON wants double quotes around names, no comma before } or ], and no NaN.",
     }
-    return hints.get(error["type"], lambda: place.description)()
+    found = hints.get(error["type"], lambda: place.description)()
+    return found or _FALLBACK_HINTS.get(error["type"], _OTHERWISE)
 
 
 class _Place:
@@ -116,10 +134,11 @@ class _Place:
             # pydantic names the chosen member of a union in the location; the body has no such level.
             self._node = self._resolved({"$ref": self._tag_map[str(token)]})
             return
+        if token == "[key]" and "additionalProperties" not in self._node:  # noqa: S105 - pydantic's word
+            return  # The error is about the name just entered, not about anything below it.
         self._parent = self._node
         self._node = self._child(token)
-        if token != "[key]":  # noqa: S105 - pydantic's word for the name of a field
-            self.tokens.append(token)
+        self.tokens.append(token)
 
     def _child(self, token: str | int) -> Mapping[str, Any]:
         node = self._node

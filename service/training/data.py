@@ -10,7 +10,7 @@ from service.spec.data import DataSpec, Distribution, InlineData, Noise, Synthet
 from service.spec.estimates import steps_per_epoch
 from service.spec.expression import FUNCTIONS
 
-__all__ = ["DTYPES", "Batches", "Table", "load"]
+__all__ = ["DTYPES", "Batches", "Table", "load", "require_finite"]
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -42,14 +42,23 @@ def load(spec: DataSpec) -> Table:
         TrainingFailed: `data_not_finite`, when the drawn or computed values hold NaN or infinity.
     """
     table = _drawn(spec) if isinstance(spec, SyntheticData) else _sent(spec)
+    require_finite(table)
+    return table
+
+
+def require_finite(table: Table) -> None:
+    """Make sure that every value is a number in the table's own format.
+
+    Raises:
+        TrainingFailed: `data_not_finite`, when there is NaN or infinity.
+    """
     for name, tensor in (("features", table.features), ("target", table.target)):
         if not bool(torch.isfinite(tensor).all()):
             raise TrainingFailed(
                 "data_not_finite",
-                f"The {name} hold values that are not finite numbers.",
-                "Change the features' ranges or the target's expression so that every row is finite.",
+                f"The {name} hold values that are not finite numbers in {str(tensor.dtype).removeprefix('torch.')}.",
+                "Change the ranges, the expression or the unit so that all are finite; float64 goes up to 1e308.",
             )
-    return table
 
 
 def _sent(spec: InlineData) -> Table:
@@ -60,11 +69,14 @@ def _sent(spec: InlineData) -> Table:
     )
 
 
+_FUNCTIONS = {name: getattr(torch, name) for name in FUNCTIONS}
+
+
 def _drawn(spec: SyntheticData) -> Table:
     """Draw each feature in the order of the spec, then the noise, from one generator."""
     generator = torch.Generator().manual_seed(spec.seed)
     columns = {name: _values(how, spec.rows, generator) for name, how in spec.features.items()}
-    target = spec.expression.evaluate(columns, {name: getattr(torch, name) for name in FUNCTIONS})
+    target = spec.expression.evaluate(columns, _FUNCTIONS)
     if spec.noise is not None:
         target = target + _noise(spec.noise, spec.rows, generator)
     return Table(features=torch.stack(list(columns.values()), dim=1), target=target.unsqueeze(1))

@@ -1,5 +1,6 @@
 """The training loop: the reference that every faster engine must equal."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from service.exceptions import TrainingFailed
 from service.spec.job import JobSpec
 from service.training.callbacks import Callback, Pulse, Stop
 from service.training.components import build_loss, build_network, build_optimizer
-from service.training.data import DTYPES, Batches, Table, load
+from service.training.data import DTYPES, Batches, Table, load, require_finite
 from service.training.stability import largest_stable_lr
 
 __all__ = ["Fit", "Trainer", "diverged"]
@@ -67,6 +68,7 @@ class Trainer:
         self.spec = spec
         self._callbacks = callbacks
         self._table = (load(spec.data) if table is None else table).to(torch.device(device), dtype)
+        require_finite(self._table)
         seed = _seed_of(spec)
         torch.manual_seed(seed)
         features, targets = self._table.features.shape[1], self._table.target.shape[1]
@@ -134,7 +136,13 @@ class Trainer:
         self._optimizer.zero_grad()
         loss = self._loss(self.network(features), target)
         loss.backward()
-        self._optimizer.step()
+        try:
+            self._optimizer.step()
+        except RuntimeError as error:
+            # Torch refuses a factor, such as lr times weight_decay, that the number format cannot hold.
+            if "without overflow" in str(error):
+                return math.inf
+            raise
         return float(loss.item())
 
     def _record(self, loss: float) -> None:
@@ -156,12 +164,18 @@ class Trainer:
         torch._foreach_copy_(self._parameters, self._finite)
 
     def _result(self, reason: str) -> Fit:
+        train_loss = self._evaluate()
+        if train_loss is None and reason == "completed":
+            # The last step itself went too far, and no later epoch was there to notice it.
+            reason = "diverged"
+            self._restore_finite()
+            train_loss = self._evaluate()
         state = {
             name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()
         }
         return Fit(
             state_dict=state,
-            train_loss=self._evaluate(),
+            train_loss=train_loss,
             epochs=self._epoch,
             stop_reason=reason,
             largest_stable_lr=largest_stable_lr(self.spec, self._table) if reason == "diverged" else None,

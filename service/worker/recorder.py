@@ -38,7 +38,7 @@ class Recorder(Callback):
         self._device = ""
         self._environment: dict[str, Any] = {}
         self._recorded = 0
-        self._fraction = 0.0
+        self._fraction: float | None = None
         self._columns: dict[str, list[float]] = {"train_loss": [], "learning_rate": []}
         self._reported = time.monotonic()
         self._draining = False
@@ -71,7 +71,8 @@ class Recorder(Callback):
         known = max(0, self._next_epoch - pulse.first_epoch)
         self._columns["train_loss"] += pulse.train_loss[known:]
         self._columns["learning_rate"] += pulse.learning_rate[known:]
-        self._fraction = pulse.fraction
+        if pulse.first_epoch + len(pulse.train_loss) > self._recorded:
+            self._fraction = pulse.fraction
 
     @property
     def _next_epoch(self) -> int:
