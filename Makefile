@@ -15,7 +15,7 @@ PORT        ?= 8000
 DATA_DIR    ?= fitd-data
 
 .DEFAULT_GOAL := help
-.PHONY: help install run serve test lint types imports contract openapi constraints bench clean
+.PHONY: help install run serve test lint types imports contract docs openapi constraints bench clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,8 +25,8 @@ install: $(VENV)/.installed ## Create .venv with everything that is pinned
 $(VENV)/.installed: constraints/dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r constraints/dev.txt
-	$(BIN)/python -m pip install --quiet $(TORCH_FLAGS) "$(TORCH)+cpu" 2>/dev/null \
-	  || $(BIN)/python -m pip install --quiet $(TORCH_FLAGS) "$(TORCH)"
+	$(if $(findstring +,$(TORCH)),,$(BIN)/python -m pip install --quiet $(TORCH_FLAGS) "$(TORCH)+cpu" 2>/dev/null ||) \
+	  $(BIN)/python -m pip install --quiet $(TORCH_FLAGS) "$(TORCH)"
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -58,9 +58,13 @@ imports: install ## Check that the rooms are layered
 openapi: install ## Write openapi.json anew from the code
 	$(BIN)/python -m service openapi > openapi.json
 
-contract: install ## Check that openapi.json is valid and in step with the code
+contract: install ## Check that openapi.json and the generated docs are valid and in step with the code
 	$(BIN)/python -m service openapi | diff -u openapi.json -
 	$(BIN)/openapi-spec-validator openapi.json
+	$(BIN)/python docs/generate.py --check
+
+docs: install ## Write the generated reference pages anew from the code
+	$(BIN)/python docs/generate.py
 
 bench: install ## Measure the service against the tutorial's loop
 	$(BIN)/python benchmarks/tutorial.py

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 import torch
@@ -68,7 +68,7 @@ class _Service:
         self._log = (folder / "log").open("w+")
         self._process = subprocess.Popen(command, cwd=ROOT, stderr=self._log)
 
-    def __enter__(self) -> "_Service":
+    def __enter__(self) -> Self:
         while '"url"' not in (text := Path(self._log.name).read_text("utf-8")):
             time.sleep(0.05)
         self.url = json.loads(text.splitlines()[0])["url"]
@@ -167,7 +167,7 @@ def _print_times(found: dict[str, list[float]], rounds: int) -> None:
         ("engine", "the bare engine (eager)"),
         ("service", "POST → succeeded, Prefer: wait"),
     ):
-        print(f"| {what} | {ms[name]:.1f} | {ms['loop'] / ms[name]:.2f}× |")
+        print(f"| {what} | {ms[name]:.1f} | {ms['loop'] / ms[name]:.2f} x |")
     print(f"| service less engine, paired | {overhead:.1f} | |")
     print(f"| POST → succeeded of one epoch: the service's own time | {ms['short']:.1f} | |")
     print(f"| submission → claimed by an idle worker | {ms['pick_up']:.1f} | |\n")

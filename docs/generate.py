@@ -5,7 +5,6 @@
 
 `--check` also makes sure that http-api.md mentions every path of the OpenAPI document.
 """
-# ruff: noqa: INP001, T201 - a script, and it prints
 
 import argparse
 import ast

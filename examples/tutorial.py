@@ -43,8 +43,10 @@ def main() -> int:
 def _service(options: argparse.Namespace) -> Iterator[subprocess.Popen[bytes]]:
     """Run `fitd serve` beside this script, and end it with the block."""
     place = ["--host", options.host, "--port", options.port, "--data-dir", options.data_dir]
-    # A session of its own: Ctrl-C reaches this script alone, which passes it on.
-    service = subprocess.Popen([sys.executable, "-m", "service", "serve", *place], start_new_session=True)  # noqa: S603
+    # A session of its own: Ctrl-C reaches this script alone, which passes it on. However this script ends,
+    # its end of the pipe closes, and the service ends too.
+    command = [sys.executable, "-m", "service", "serve", *place, "--supervised"]
+    service = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
     try:
         yield service
     except KeyboardInterrupt:

@@ -1,15 +1,17 @@
 """The command `fitd`. Only this module reads the environment."""
 
 import argparse
+import contextlib
 import os
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from service.db import Database
     from service.settings import Settings
 
 __all__ = ["main", "run"]
@@ -26,8 +28,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logs.configure(log_format=settings.log_format, level=settings.log_level)
     if getattr(options, "supervised", False):
         threading.Thread(target=_die_with_parent, name="lifeline", daemon=True).start()
-    command: Callable[[Settings, argparse.Namespace], int] = options.run
-    return command(settings, options)
+    return _run(options.run, settings, options)
+
+
+def _run(
+    command: "Callable[[Settings, argparse.Namespace], int]",
+    settings: "Settings",
+    options: argparse.Namespace,
+) -> int:
+    """Run a command; what it cannot do, it says in one line, with what to do about it."""
+    from service.exceptions import ServiceError
+
+    try:
+        return command(settings, options)
+    except ServiceError as error:
+        print(f"fitd: {error.message} {error.hint}".rstrip(), file=sys.stderr)
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,10 +55,12 @@ def _parser() -> argparse.ArgumentParser:
     address.add_argument("--host", metavar="H", help="address to listen on (FITD_HOST, 127.0.0.1)")
     address.add_argument("--port", metavar="P", help="port to listen on (FITD_PORT, 8000)")
     child = argparse.ArgumentParser(add_help=False)
-    child.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
+    child.add_argument(
+        "--supervised", action="store_true", help="end when standard input does: with the parent process"
+    )
 
     serve = commands.add_parser(
-        "serve", parents=[folder, address], help="run the whole service: API and worker"
+        "serve", parents=[folder, address, child], help="run the whole service: API and worker"
     )
     serve.set_defaults(run=_serve)
     api = commands.add_parser("api", parents=[folder, address, child], help="run the API alone")
@@ -81,6 +99,11 @@ def _settings(options: argparse.Namespace) -> "Settings | None":
         return None
 
 
+def _variable(location: Sequence[int | str]) -> str:
+    """Name a setting as its environment variable; nothing for a rule about several."""
+    return f"FITD_{'__'.join(str(part) for part in location).upper()}: " if location else ""
+
+
 def _die_with_parent() -> None:
     """End this process when its parent does: then its standard input comes to its end."""
     # Not sys.stdin: a thread that waits in it would hold its lock when Python says goodbye.
@@ -89,60 +112,73 @@ def _die_with_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _serve(settings: "Settings", _options: argparse.Namespace) -> int:
+def _serve(settings: "Settings", options: argparse.Namespace) -> int:
     from service.supervisor import Supervisor
 
     listening = _listening(settings)
-    if listening is None:
-        return 1
-    _migrate(settings, _options)
-    Supervisor(settings, listening=listening).run()
-    return 0
+    _migrate(settings, options)
+    return Supervisor(settings, listening=listening).run()
 
 
-def _listening(settings: "Settings") -> socket.socket | None:
+def _listening(settings: "Settings") -> socket.socket:
     import structlog
 
     from service.supervisor import listen
 
-    try:
-        listening = listen(settings.host, settings.port)
-    except OSError as error:
-        print(f"fitd: cannot listen on {settings.host}:{settings.port}: {error.strerror}", file=sys.stderr)
-        return None
+    listening = listen(settings.host, settings.port)
     host, port = listening.getsockname()[:2]
-    structlog.get_logger("service").info(
-        "listening", url=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs"
-    )
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    structlog.get_logger("service").info("listening", url=url, docs=f"{url}/docs")
     return listening
 
 
 def _api(settings: "Settings", options: argparse.Namespace) -> int:
     from service.server import run_api
 
+    _check_schema(settings)
     listening = socket.socket(fileno=options.fd) if options.fd is not None else _listening(settings)
-    if listening is None:
-        return 1
-    run_api(settings, listening=listening)
-    return 0
+    return run_api(settings, listening=listening)
 
 
 def _worker(settings: "Settings", _options: argparse.Namespace) -> int:
     from service.worker.dispatcher import run_worker
 
+    _check_schema(settings)
     run_worker(settings)
     return 0
 
 
+def _check_schema(settings: "Settings") -> None:
+    from service import migrations
+
+    with _database(settings) as database:
+        migrations.check_schema(database)
+
+
 def _migrate(settings: "Settings", _options: argparse.Namespace) -> int:
     from service import migrations
-    from service.db import Database
 
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    database = Database(settings.effective_database_url)
-    migrations.migrate(database)
-    database.close()
+    with _database(settings) as database:
+        migrations.migrate(database)
     return 0
+
+
+@contextlib.contextmanager
+def _database(settings: "Settings") -> "Iterator[Database]":
+    """Open the database of the settings, in a folder that is there and can be written to."""
+    from service.db import Database
+    from service.exceptions import StartupFailed
+
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        database = Database(settings.effective_database_url)
+    except OSError as error:
+        message = f"The data folder {settings.data_dir} cannot be used: {error.strerror}."
+        raise StartupFailed(message, hint="Name another with --data-dir or FITD_DATA_DIR.") from None
+    try:
+        yield database
+    finally:
+        database.close()
 
 
 def _doctor(settings: "Settings", _options: argparse.Namespace) -> int:

@@ -1,6 +1,5 @@
 """The composition root of the API: settings in, a FastAPI application out."""
 
-import asyncio
 import contextlib
 import gc
 import os
@@ -14,7 +13,7 @@ from fastapi_offline import FastAPIOffline
 from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from service import __version__, migrations
+from service import __version__
 from service.api import events, jobs, meta, problems, results, schemas
 from service.api.changes import Changes
 from service.api.context import Context
@@ -52,7 +51,6 @@ def create_app(settings: Settings) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
     database = Database(settings.effective_database_url)
-    await asyncio.to_thread(migrations.check_schema, database)
     changes = Changes(poll_seconds=settings.poll_seconds)
     app.state.context = Context(
         settings=settings,

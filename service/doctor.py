@@ -55,7 +55,7 @@ def _folder(settings: Settings) -> Iterator[Line]:
         path for path in (settings.data_dir, *settings.data_dir.resolve().parents) if path.exists()
     )
     free = shutil.disk_usage(existing).free
-    writable = os.access(existing, os.W_OK)
+    writable = existing.is_dir() and os.access(existing, os.W_OK)
     state = f"{settings.data_dir} ({free / 2**30:.1f} GiB free{'' if writable else ', NOT writable'})"
     yield "data folder", state, writable and free > MIN_FREE_BYTES
 

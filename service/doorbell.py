@@ -77,5 +77,5 @@ class Doorbell:
                     path.unlink(missing_ok=True)
                 continue
             with contextlib.suppress(OSError):
-                os.write(fd, f"{message}\n".encode("ascii"))
+                os.write(fd, f"{message}\n".encode("ascii", "replace"))
             os.close(fd)

@@ -15,6 +15,7 @@ __all__ = [
     "PictureNotAvailable",
     "Problem",
     "ServiceError",
+    "StartupFailed",
     "StateConflict",
     "TrainingFailed",
 ]
@@ -119,6 +120,12 @@ class LeaseLost(ServiceError):
     """This attempt no longer owns the job: what it wrote was refused."""
 
     code = "lease_lost"
+
+
+class StartupFailed(ServiceError):
+    """The service cannot start."""
+
+    code = "startup_failed"
 
 
 class DatabaseNotReady(ServiceError):

@@ -29,10 +29,24 @@ def _config(connection: sa.Connection | None = None) -> Config:
 
 
 def migrate(database: Database) -> None:
-    """Create or upgrade the schema; nothing happens where it is current. Safe to call from two processes at once."""
+    """Create or upgrade the schema; nothing happens where it is current. Safe to call from two processes at once.
+
+    Raises:
+        DatabaseNotReady: The schema was made by a newer version.
+    """
     if not schema_is_current(database):
         with database.migration() as connection:
+            _refuse_newer(connection)
             command.upgrade(_config(connection), "head")
+
+
+def _refuse_newer(connection: sa.Connection) -> None:
+    """Make sure that this version knows the schema that is there."""
+    found = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if found is not None and found not in known:
+        message = f"The database has the schema {found}, which this version of fitd does not know."
+        raise DatabaseNotReady(message, hint="It was made by a newer version: run that one.")
 
 
 def downgrade(database: Database, revision: str) -> None:
@@ -52,7 +66,9 @@ def check_schema(database: Database) -> None:
     """Make sure that the schema is current.
 
     Raises:
-        DatabaseNotReady: It is missing, older or newer.
+        DatabaseNotReady: It is missing, older, or made by a newer version.
     """
     if not schema_is_current(database):
+        with database.engine.connect() as connection:
+            _refuse_newer(connection)
         raise DatabaseNotReady

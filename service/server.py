@@ -1,6 +1,6 @@
 """The API as a process: uvicorn, told to let go of its streams when it stops."""
 
-import os
+import signal
 import socket
 from types import FrameType
 
@@ -29,11 +29,17 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def run_api(settings: Settings, *, listening: socket.socket) -> None:
-    """Serve the API on a socket that is listening already, until SIGTERM or SIGINT."""
+def run_api(settings: Settings, *, listening: socket.socket) -> int:
+    """Serve the API on a socket that is listening already, until SIGTERM or SIGINT.
+
+    Returns:
+        The exit code.
+    """
+    # After a graceful stop uvicorn raises the signal again, for whoever handled it before: nobody needs to.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
     app = create_app(settings)
     config = uvicorn.Config(app, timeout_graceful_shutdown=GRACE_SECONDS, log_config=None, access_log=False)
     server = _Server(config, app)
     server.run(sockets=[listening])
-    # Threads of the pool may still wait for a file lock or a torch import; nothing is lost by not waiting for them.
-    os._exit(0 if server.started else 1)
+    return 0 if server.started else 1

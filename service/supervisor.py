@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import structlog
 
+from service.exceptions import StartupFailed
 from service.settings import Settings
 
 __all__ = ["Supervisor", "listen"]
@@ -22,6 +23,9 @@ LOOK_SECONDS = 0.05
 """How often the children are looked at."""
 BACKOFF_SECONDS = 1.0
 """Least time between two starts of one child: one that cannot start must not burn a core."""
+SHORT_LIFE_SECONDS = 10.0
+MAX_SHORT_LIVES = 5
+"""A child that dies so often in a row, each time so soon, will not come up: better to end and say so."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -31,14 +35,16 @@ def listen(host: str, port: int) -> socket.socket:
     a moment instead of being refused.
 
     Raises:
-        OSError: The address is in use or not this machine's.
+        StartupFailed: The address is in use or not this machine's.
     """
-    family, _, _, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind(address)
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError as error:
+        message = f"cannot listen on {host}:{port}: {error.strerror}."
+        raise StartupFailed(message, hint="Name another address with --host and --port.") from None
     listening.listen(2048)
     listening.set_inheritable(True)
     return listening
@@ -55,6 +61,7 @@ class _Child:
         self._environment = dict(environment)
         self._fds = fds
         self._started = 0.0
+        self._short_lives = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     def keep_running(self) -> None:
@@ -62,9 +69,7 @@ class _Child:
         if self._process is not None:
             if self._process.poll() is None:
                 return
-            logger.error(
-                "process died, starting it again", process=self.name, exit_code=self._process.returncode
-            )
+            self._count_death(self._process.returncode)
             self._process = None
         if time.monotonic() - self._started >= BACKOFF_SECONDS:
             self._started = time.monotonic()
@@ -76,6 +81,16 @@ class _Child:
                 pass_fds=self._fds,
                 start_new_session=True,
             )
+
+    def _count_death(self, exit_code: int) -> None:
+        soon = time.monotonic() - self._started < SHORT_LIFE_SECONDS
+        self._short_lives = self._short_lives + 1 if soon else 0
+        logger.error("process died", process=self.name, exit_code=exit_code, soon_in_a_row=self._short_lives)
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it died too often, too soon."""
+        return self._short_lives >= MAX_SHORT_LIVES
 
     def stop(self) -> None:
         """Ask the process to end."""
@@ -105,21 +120,32 @@ class Supervisor:
             _Child("worker", ["worker"], environment=environment, fds=()),
         ]
         self._stopping = False
+        self._hopeless: list[str] = []
 
-    def run(self) -> None:
-        """Run until SIGTERM or SIGINT, then stop both children side by side."""
+    def run(self) -> int:
+        """Run until SIGTERM or SIGINT, then stop both children side by side.
+
+        Returns:
+            The exit code: 1 when a child would not come up.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         while not self._stopping:
             for child in self._children:
                 child.keep_running()
+            self._hopeless = [child.name for child in self._children if child.hopeless]
+            if self._hopeless:
+                self._stopping = True
             time.sleep(LOOK_SECONDS)
         for child in self._children:
             child.stop()
         deadline = time.monotonic() + STOP_SECONDS
         for child in self._children:
             child.join(deadline)
+        if self._hopeless:
+            logger.error("gave up: a process dies again and again at its start", processes=self._hopeless)
         logger.info("stopped")
+        return 1 if self._hopeless else 0
 
     def _stop(self, *_: object) -> None:
         self._stopping = True

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Response
+from fastapi.responses import RedirectResponse
 
 from service import __version__
 from service.api.context import Context, Owner, Running
@@ -23,6 +24,12 @@ router = APIRouter(tags=["service"])
 
 SEEN_WITHIN = timedelta(seconds=30)
 """A worker seen so lately counts as alive, for people's eyes; leases are decided elsewhere."""
+
+
+@router.get("/", include_in_schema=False)
+async def home() -> RedirectResponse:
+    """Lead whoever opens the address in a browser to the documentation."""
+    return RedirectResponse("/docs")
 
 
 @router.get("/healthz", operation_id="healthz", summary="Is the process alive?", response_model=Health)

@@ -85,7 +85,7 @@ class ProblemDetails(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True, extra="allow")
 
     type: str
-    """A reference that names the kind of problem."""
+    """A URN that names the kind of problem; docs/reference/problems.md explains each."""
     title: str
     """The status in words."""
     status: int
@@ -116,7 +116,7 @@ def problem_response(
 ) -> Response:
     """Build a problem+json response."""
     body: dict[str, Any] = {
-        "type": f"/docs/problems#{code}",
+        "type": f"urn:fitd:problem:{code}",
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
@@ -167,7 +167,7 @@ async def _validation_error(_request: Request, error: Exception) -> Response:
             "invalid_parameter",
             f"{one['msg'].rstrip('.')}.",
             f"Sent was {one['input']!r:.80}.",
-            str(one["loc"][-1]),
+            str(one["loc"][1]),
         )
         for one in error.errors()
     ]

@@ -1,6 +1,7 @@
 """What a job leaves: history, parameters, pictures, predictions."""
 
 import csv
+import dataclasses
 import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +18,7 @@ from service.api.problems import documented
 from service.api.schemas import History as HistoryOut
 from service.api.schemas import Parameters, Prediction, PredictionRequest
 from service.api.views import history_columns, json_response
-from service.exceptions import InvalidRequest, Problem
+from service.exceptions import ColumnMismatch, InvalidRequest, Problem
 from service.jobs import repository, service
 from service.jobs.history import History
 from service.jobs.orm import Job
@@ -176,11 +177,25 @@ def _predict(running: Context, owner: str, job_id: str, asked: PredictionRequest
         job = service.get(session, job_id, owner=owner)
         # An id is never used twice and parameters never change: the id is key enough.
         predictor = running.predictors.get(job.id, lambda: _predictor(session, job))
-    values = predictor.predict(columns)
+    values = _predicted(predictor, columns, by_row=asked.rows is not None)
     answer: dict[str, Any] = {"object": "prediction", "job_id": job_id}
     if asked.rows is None:
         return json_response({**answer, "columns": {predictor.target_name: values}})
     return json_response({**answer, "rows": [{predictor.target_name: value} for value in values]})
+
+
+def _predicted(
+    predictor: "Predictor", columns: Mapping[str, Sequence[float]], *, by_row: bool
+) -> list[float]:
+    """Predict; where rows were sent, point to the first of them instead of to a column that was not sent."""
+    try:
+        return predictor.predict(columns)
+    except ColumnMismatch as error:
+        if not by_row:
+            raise
+        ends = [(problem.pointer or "").removeprefix("/columns") for problem in error.problems]
+        found = zip(error.problems, ends, strict=True)
+        raise ColumnMismatch([dataclasses.replace(p, pointer=f"/rows/0{end}") for p, end in found]) from None
 
 
 def _predictor(session: Session, job: Job) -> "Predictor":

@@ -77,7 +77,14 @@ def _length_problems(table: Mapping[str, Sequence[float]], pointer: str) -> list
         ]
     if rows < 2:  # noqa: PLR2004 - a line needs two points
         code = "empty_data" if rows == 0 else "too_few_rows"
-        return [Problem(pointer, code, f"There are {rows} rows; a fit needs at least 2.", "Send more rows.")]
+        return [
+            Problem(
+                pointer,
+                code,
+                f"The data has {rows} row{'s' if rows != 1 else ''}; a fit needs at least 2.",
+                "Send more rows.",
+            )
+        ]
     return []
 
 

@@ -25,7 +25,9 @@ class Uniform(SpecModel):
 
     distribution: Literal["uniform"]
     low: float = 0.0
+    """Smallest value."""
     high: float = 1.0
+    """Largest value; above `low`."""
 
     def problems(self) -> list[Problem]:
         """Refuse an empty or constant range."""
@@ -41,7 +43,9 @@ class Linspace(SpecModel):
 
     distribution: Literal["linspace"]
     low: float = 0.0
+    """Smallest value."""
     high: float = 1.0
+    """Largest value; above `low`."""
 
     def problems(self) -> list[Problem]:
         """Refuse an empty or constant range."""
@@ -57,7 +61,9 @@ class Normal(SpecModel):
 
     distribution: Literal["normal"]
     mean: float = 0.0
+    """Mean of the values."""
     std: Positive = 1.0
+    """Standard deviation of the values."""
 
     def problems(self) -> list[Problem]:
         """Nothing beyond the fields' own bounds can be wrong."""
@@ -94,6 +100,8 @@ class SyntheticTarget(SpecModel):
     """The column to predict, computed from the features."""
 
     name: ColumnName = "y"
+    """Name of the column."""
+    """Name of the column."""
     expression: Annotated[str, Field(min_length=1)]
     """Plain arithmetic over the features, such as `5*x + 7`."""
 
@@ -106,10 +114,15 @@ class SyntheticData(SpecModel):
 
     type: Literal["synthetic"]
     rows: Annotated[int, Field(ge=2)]
+    """How many rows to draw."""
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
+    """Seed of the rows: the same seed draws the same rows."""
     features: Annotated[dict[ColumnName, Distribution], Field(min_length=1)]
+    """The distribution of each feature, by its name."""
     target: SyntheticTarget
+    """The column to predict."""
     noise: Noise | None = None
+    """Noise that is added to the target; none when left out."""
 
     @property
     def feature_names(self) -> tuple[str, ...]:

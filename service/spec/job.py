@@ -32,10 +32,15 @@ class JobSpec(SpecModel):
     metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16, default_factory=dict)]
     """Up to 16 pairs of strings to find the job by."""
     data: DataSpec
+    """Where the rows come from."""
     model: ModelSpec
+    """What is fitted to them."""
     loss: LossSpec
+    """What is made small."""
     optimizer: OptimizerSpec
+    """How it is made small."""
     training: TrainingSpec
+    """How long, in which portions and on what to train."""
 
     @property
     def batch_rows(self) -> int:

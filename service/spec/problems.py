@@ -91,7 +91,7 @@ def _message(error: ErrorDetails, tokens: list[str | int]) -> str:
         "missing": f"`{name}` is required." if isinstance(name, str) else "An element is missing here.",
         "union_tag_not_found": f"`{name}` is required.",
         "union_tag_invalid": f"`{context.get('tag')}` is not known here.",
-        "literal_error": f"{error['input']!r:.80} is not known here.",
+        "literal_error": f"`{error['input']!s:.80}` is not known here.",
         "finite_number": "NaN and Infinity are not numbers in JSON.",
         "json_invalid": f"The body is not valid JSON: {context.get('error')}.",
     }
@@ -105,7 +105,7 @@ def _hint(error: ErrorDetails, place: "_Place") -> str:
         "union_tag_invalid": lambda: did_you_mean(str(context["tag"]), place.tags),
         "union_tag_not_found": lambda: f"One of {', '.join(f'`{tag}`' for tag in place.tags)}.",
         "literal_error": lambda: did_you_mean(str(error["input"])[:80], place.choices),
-        "finite_number": lambda: "Leave the row out, or send a finite number.",
+        "finite_number": lambda: "Send a finite number; leave a row without one out.",
         "json_invalid": lambda: "JSON wants double quotes around names, no comma before } or ], and no NaN.",
     }
     found = hints.get(error["type"], lambda: place.description)()

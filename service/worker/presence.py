@@ -16,8 +16,11 @@ class Presence:
     def __init__(self, folder: Path, worker_id: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / f"{worker_id}.lock"
-        self._file = self._path.open("w")
+        # Locked before it gets its name: others never see a lock file of the living that they could take.
+        unnamed = self._path.with_suffix(".new")
+        self._file = unnamed.open("w")
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        unnamed.rename(self._path)
 
     def abandoned(self) -> set[str]:
         """Give the ids of dead workers, each only once: their files are taken away."""

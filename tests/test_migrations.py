@@ -1,0 +1,131 @@
+"""The migrations build what the code expects, from nothing and back, whoever runs them and however often."""
+
+import multiprocessing
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from service import migrations
+from service.db import Base, Database
+from service.exceptions import DatabaseNotReady
+from service.jobs import orm
+from tests.worker.runners import migrates
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Database]:
+    """A database without a schema."""
+    database = Database(f"sqlite:///{tmp_path / 'fitd.db'}")
+    yield database
+    database.close()
+
+
+def schema_of(database: Database) -> set[tuple[str, str]]:
+    with database.read() as session:
+        rows = session.execute(sa.text("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL")).all()
+        return {(name, sql) for name, sql in rows if name != "sqlite_sequence"}
+
+
+def tables_of(database: Database) -> set[str]:
+    return set(sa.inspect(database.engine).get_table_names())
+
+
+def listed(found: object) -> list[str]:
+    """What an inspector found, comparable: the order of constraints means nothing."""
+    return sorted(map(str, found if isinstance(found, list) else [found]))
+
+
+def test_migrating_makes_every_table(empty: Database) -> None:
+    migrations.migrate(empty)
+    assert tables_of(empty) == set(Base.metadata.tables) | {"alembic_version"}
+    migrations.check_schema(empty)
+
+
+def test_up_down_and_up_again_gives_the_same_schema(empty: Database) -> None:
+    migrations.migrate(empty)
+    first = schema_of(empty)
+    migrations.downgrade(empty, "base")
+    assert tables_of(empty) == {"alembic_version"}
+    assert not migrations.schema_is_current(empty)
+    migrations.migrate(empty)
+    assert schema_of(empty) == first
+
+
+def test_the_schema_is_what_the_tables_in_the_code_say(database: Database) -> None:
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, orm.Job.metadata) == []
+
+
+def test_the_schema_is_the_one_that_the_code_itself_would_make(database: Database, tmp_path: Path) -> None:
+    direct = Database(f"sqlite:///{tmp_path / 'direct.db'}")
+    orm.Job.metadata.create_all(direct.engine)
+    for table in Base.metadata.tables:
+        ours, theirs = (sa.inspect(one.engine) for one in (database, direct))
+        for about in (
+            "get_columns",
+            "get_pk_constraint",
+            "get_foreign_keys",
+            "get_indexes",
+            "get_unique_constraints",
+        ):
+            migrated, expected = (getattr(one, about)(table) for one in (ours, theirs))
+            assert listed(migrated) == listed(expected), (table, about)
+    direct.close()
+
+
+def test_migrating_twice_changes_nothing(database: Database) -> None:
+    with database.write() as session:
+        session.execute(
+            sa.text("INSERT INTO workers VALUES ('w', '2026-01-01', '2026-01-01', 0, 1, 0, '{}')")
+        )
+    before = schema_of(database)
+    migrations.migrate(database)
+    assert schema_of(database) == before
+    with database.read() as session:
+        assert session.scalar(sa.text("SELECT count(*) FROM workers")) == 1
+
+
+def test_processes_may_migrate_at_the_same_time(empty: Database) -> None:
+    url = empty.engine.url.render_as_string()
+    processes = [SPAWN.Process(target=migrates, args=(url,)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert migrations.schema_is_current(empty)
+
+
+def test_a_missing_schema_is_told_with_what_to_do(empty: Database) -> None:
+    with pytest.raises(DatabaseNotReady) as error:
+        migrations.check_schema(empty)
+    assert "fitd migrate" in error.value.hint
+
+
+@pytest.mark.parametrize("revision", ["0000", "9999"])
+def test_an_older_or_newer_schema_is_told(database: Database, revision: str) -> None:
+    with database.write() as session:
+        session.execute(sa.text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+    with pytest.raises(DatabaseNotReady):
+        migrations.check_schema(database)
+
+
+def test_the_database_works_after_a_migration(database: Database) -> None:
+    with database.write() as session:
+        assert session.scalar(sa.text("PRAGMA foreign_keys")) == 1
+        assert session.scalar(sa.text("SELECT count(*) FROM jobs")) == 0
+
+
+def test_the_migrations_are_found_beside_the_source() -> None:
+    folder = migrations._script_location()
+    assert (folder / "env.py").is_file()
+    assert not (folder / "__init__.py").exists()

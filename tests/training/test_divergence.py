@@ -1,0 +1,184 @@
+"""Divergence is a result: the last finite parameters, and the learning rate that would have been stable."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from service.spec.job import JobSpec
+from service.training.callbacks import Callback, Pulse
+from service.training.data import load
+from service.training.stability import largest_stable_lr
+from service.training.trainer import Fit, Trainer, diverged
+from tests.training.jobs import inline_job, tensors_of
+
+
+class Losses(Callback):
+    def __init__(self) -> None:
+        self.all: list[float] = []
+
+    def on_pulse(self, pulse: Pulse) -> None:
+        self.all += pulse.train_loss
+
+
+def trained(spec: JobSpec) -> tuple[list[float], Fit]:
+    losses = Losses()
+    fit = Trainer(spec, callbacks=[losses]).fit()
+    return losses.all, fit
+
+
+def loss_of(spec: JobSpec, fit: Fit) -> float:
+    features, target = tensors_of(spec)
+    predictions = torch.nn.functional.linear(features, fit.state_dict["weight"], fit.state_dict["bias"])
+    return torch.nn.functional.mse_loss(predictions, target).item()
+
+
+@pytest.mark.parametrize("lr", [3.0, 30.0, 1e10, 1e30, 1e38])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_last_finite_parameters_are_those_of_the_last_loss_in_the_history(lr: float, dtype: str) -> None:
+    spec = inline_job(optimizer={"type": "SGD", "lr": lr}, epochs=2000, dtype=dtype)
+    losses, fit = trained(spec)
+    assert fit.stop_reason == "diverged"
+    assert fit.epochs == len(losses) < 2000
+    assert all(math.isfinite(loss) for loss in losses)
+    assert loss_of(spec, fit) == losses[-1]
+    assert fit.train_loss == pytest.approx(losses[-1])
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_a_divergence_in_batches_leaves_finite_parameters(batch_size: int) -> None:
+    spec = inline_job(optimizer={"type": "SGD", "lr": 10.0}, epochs=500, batch_size=batch_size)
+    losses, fit = trained(spec)
+    assert fit.stop_reason == "diverged"
+    assert all(math.isfinite(loss) for loss in losses)
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in fit.state_dict.values())
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+@pytest.mark.parametrize("lr", [1e30, 1e38])
+def test_parameters_whose_loss_is_not_finite_are_never_a_completed_fit(epochs: int, lr: float) -> None:
+    _, fit = trained(inline_job(optimizer={"type": "SGD", "lr": lr}, epochs=epochs))
+    assert fit.stop_reason == "diverged"
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in fit.state_dict.values())
+    assert fit.train_loss is not None
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"type": "SGD", "lr": 1e39},
+        {"type": "SGD", "lr": 1e300},
+        {"type": "SGD", "lr": 0.1, "weight_decay": 1e39},
+        {"type": "SGD", "lr": 0.1, "momentum": 0.9, "dampening": 1e39},
+        {"type": "Adam", "lr": 1e39},
+        {"type": "Adam", "lr": 0.1, "weight_decay": 1e300},
+        {"type": "AdamW", "lr": 1e39},
+        {"type": "RMSprop", "lr": 1e39},
+        {"type": "RMSprop", "lr": 0.1, "weight_decay": 1e300},
+    ],
+    ids=str,
+)
+def test_a_parameter_beyond_the_number_format_diverges_and_does_not_break(optimizer: dict[str, Any]) -> None:
+    _, fit = trained(inline_job(optimizer=optimizer, epochs=10))
+    assert fit.stop_reason == "diverged"
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"type": "SGD"},
+        {"type": "SGD", "momentum": 0.5},
+        {"type": "SGD", "momentum": 0.9},
+        {"type": "SGD", "momentum": 0.9, "nesterov": True},
+        {"type": "SGD", "weight_decay": 0.5},
+        {"type": "SGD", "momentum": 0.9, "weight_decay": 0.5},
+        {"type": "SGD", "momentum": 0.5, "nesterov": True, "weight_decay": 0.1},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(("features", "bias"), [(1, True), (3, True), (2, False)])
+def test_below_the_bound_the_training_converges_and_above_it_diverges(
+    optimizer: dict[str, Any], features: int, *, bias: bool
+) -> None:
+    def trained_at(share: float) -> Fit:
+        return trained(job(lr=share * bound, epochs=20_000))[1]
+
+    def job(*, lr: float, epochs: int) -> JobSpec:
+        return inline_job(optimizer={**optimizer, "lr": lr}, features=features, bias=bias, epochs=epochs)
+
+    spec = job(lr=1.0, epochs=1)
+    bound = largest_stable_lr(spec, load(spec.data))
+    assert bound is not None
+    assert trained_at(1.01).stop_reason == "diverged"
+    losses, fit = trained(job(lr=0.99 * bound, epochs=1500))
+    assert fit.stop_reason == "completed"
+    assert losses[-1] == pytest.approx(losses[-2], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("loss", "curvature"),
+    [
+        ({"type": "HuberLoss", "delta": 1e6}, 1.0),
+        ({"type": "SmoothL1Loss", "beta": 1e6}, 1e-6),
+        ({"type": "MSELoss"}, 2.0),
+    ],
+    ids=str,
+)
+def test_the_bound_is_inverse_to_the_curvature_of_the_loss(loss: dict[str, Any], curvature: float) -> None:
+    spec = inline_job(loss=loss, optimizer={"type": "SGD", "lr": 1.0})
+    features, _ = tensors_of(spec)
+    inputs = torch.cat([features.double(), torch.ones(len(features), 1, dtype=torch.float64)], dim=1)
+    moment = torch.linalg.eigvalsh(inputs.T @ inputs / len(inputs))[-1].item()
+    assert largest_stable_lr(spec, load(spec.data)) == pytest.approx(2 / (curvature * moment), rel=1e-6)
+
+
+def test_within_its_quadratic_part_huber_converges_below_its_bound_and_leaves_it_above() -> None:
+    def losses_at(share: float) -> list[float]:
+        return trained(inline_job(loss=wide, optimizer={"type": "SGD", "lr": share * bound}, epochs=400))[0]
+
+    wide = {"type": "HuberLoss", "delta": 1e6}
+    spec = inline_job(loss=wide)
+    bound = largest_stable_lr(spec, load(spec.data)) or 0.0
+    assert losses_at(0.99)[-1] < losses_at(0.99)[0]
+    assert losses_at(1.01)[-1] > 100 * losses_at(1.01)[0]
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        {"optimizer": {"type": "Adam"}},
+        {"optimizer": {"type": "AdamW"}},
+        {"optimizer": {"type": "RMSprop"}},
+        {"optimizer": {"type": "SGD", "momentum": 0.9, "dampening": 0.5}},
+        {"loss": {"type": "L1Loss"}},
+        {"loss": {"type": "SmoothL1Loss", "beta": 0}},
+    ],
+    ids=str,
+)
+def test_where_no_bound_is_known_there_is_none(job: dict[str, Any]) -> None:
+    spec = inline_job(**job)
+    assert largest_stable_lr(spec, load(spec.data)) is None
+
+
+def test_the_cure_is_told_with_the_bound() -> None:
+    spec = inline_job(optimizer={"type": "SGD", "lr": 1e10}, epochs=100)
+    _, fit = trained(spec)
+    error = diverged(fit, spec)
+    assert error.code == "diverged"
+    assert f"epoch {fit.epochs + 1}" in error.message
+    assert f"{fit.largest_stable_lr:.4g}" in error.hint
+
+
+def test_without_a_bound_a_smaller_learning_rate_is_advised() -> None:
+    spec = inline_job(optimizer={"type": "Adam", "lr": 1e30}, epochs=10)
+    _, fit = trained(spec)
+    assert fit.largest_stable_lr is None
+    assert "1e+29" in diverged(fit, spec).hint
+
+
+def test_the_advice_is_followed_with_success() -> None:
+    _, fit = trained(inline_job(optimizer={"type": "SGD", "lr": 5.0}, epochs=2000))
+    assert fit.largest_stable_lr is not None
+    _, cured = trained(inline_job(optimizer={"type": "SGD", "lr": fit.largest_stable_lr / 2}, epochs=2000))
+    assert cured.stop_reason == "completed"
