@@ -58,6 +58,7 @@ FIELD_CODES = {
     "too_long": "A text, list or object is longer than allowed.",
     "too_short": "A text, list or object is shorter than allowed.",
     "unknown_column": "There is no column of this name.",
+    "unknown_parameter": "The path has no query parameter of this name.",
     "unknown_cursor": "`after` is not the id of a job that is still there.",
     "unknown_field": "The spec has no field of this name.",
     "unknown_name": "There is no model, loss, optimizer or choice of this name.",
@@ -69,6 +70,7 @@ JOB_CODES = {
     "diverged": "The loss stopped being a finite number. `result` and the parameters are the last finite ones.",
     "internal_error": "A fault of the service; the message names it.",
     "out_of_memory": "The training ran out of memory.",
+    "loss_grew": "A warning in `result.warnings`: the fit is worse than the parameters it started from. The learning rate is too high.",
     "worker_crashed": "The training process died as often as `FITD_MAX_CRASHES` allows.",
 }
 ADVICE_CODES = {

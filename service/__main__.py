@@ -91,11 +91,8 @@ def _settings(options: argparse.Namespace) -> "Settings | None":
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         for one in error.errors():
-            where = "_".join(str(part) for part in one["loc"]).upper()
-            print(
-                f"fitd: {where + ': ' if where else ''}{one['msg'].removeprefix('Value error, ')}",
-                file=sys.stderr,
-            )
+            message = one["msg"].removeprefix("Value error, ")
+            print(f"fitd: {_variable(one['loc'])}{message}", file=sys.stderr)
         return None
 
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
 from pydantic import TypeAdapter
@@ -17,6 +17,8 @@ from service import __version__
 from service.api import events, jobs, meta, problems, results, schemas
 from service.api.changes import Changes
 from service.api.context import Context
+from service.api.metrics import RequestMetrics
+from service.api.parameters import no_unknown_parameters
 from service.db import Database
 from service.doorbell import Doorbell
 from service.inference.cache import PredictorCache
@@ -40,9 +42,10 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.settings = settings
+    app.add_middleware(RequestMetrics)
     problems.install(app)
     for module in (jobs, results, events, meta):
-        app.include_router(module.router)
+        app.include_router(module.router, dependencies=[Depends(no_unknown_parameters)])
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
     return app
 

@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse
 
 from service import __version__
 from service.api.context import Context, Owner, Running
+from service.api.metrics import CONTENT_TYPE_LATEST, exposition
 from service.api.pictures import Plot
 from service.api.problems import documented
 from service.api.schemas import Capabilities, Health, Readiness
@@ -67,6 +68,20 @@ def _checks(running: Context) -> dict[str, str]:
 
 def _alive(workers: Iterable[Worker]) -> list[Worker]:
     return [worker for worker in workers if now() - worker.seen_at < SEEN_WITHIN]
+
+
+@router.get(
+    "/metrics",
+    operation_id="metrics",
+    summary="Figures for Prometheus",
+    response_class=Response,
+    responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Text format."}
+    },
+)
+def metrics(running: Running) -> Response:
+    """Tell requests by route and status, jobs by state, and the workers' slots."""
+    return Response(exposition(running.database), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get(

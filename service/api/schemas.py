@@ -65,10 +65,12 @@ class Result(Wire):
     coefficients: dict[str, float] | None = None
     """Of a linear model: by feature name, in raw units."""
     intercept: float | None = None
+    warnings: list["JobError"]
+    """What makes the fit doubtful, such as a loss that grew."""
 
 
 class JobError(Wire):
-    """Why a job failed."""
+    """What is wrong with a job, and what to do about it."""
 
     code: str
     """Stable name in snake_case."""

@@ -20,6 +20,7 @@ __all__ = [
     "add_event",
     "add_history",
     "anything_queued",
+    "count_by_status",
     "delete",
     "drop_history",
     "events_after",
@@ -126,6 +127,12 @@ def metadata_of(session: Session, seqs: Sequence[int]) -> dict[int, dict[str, st
 def spec_text(session: Session, seqs: Sequence[int]) -> dict[int, str]:
     """Read the effective specs of several jobs at once, as JSON text."""
     query = sa.select(JobSpecText.job_seq, JobSpecText.effective).where(JobSpecText.job_seq.in_(seqs))
+    return dict(session.execute(query).all())
+
+
+def count_by_status(session: Session) -> dict[str, int]:
+    """Count the jobs of all owners in each state that has any."""
+    query = sa.select(Job.status, sa.func.count()).group_by(Job.status)
     return dict(session.execute(query).all())
 
 

@@ -14,7 +14,7 @@ from service.training.components import build_loss, build_network, build_optimiz
 from service.training.data import DTYPES, Batches, Table, load, require_finite
 from service.training.stability import largest_stable_lr
 
-__all__ = ["Fit", "Trainer", "diverged"]
+__all__ = ["Fit", "Trainer", "diverged", "lower_lr_hint"]
 
 PULSE_SECONDS = 0.025
 """How often the callbacks hear of the training; cancel, progress and history are as fine as this."""
@@ -27,16 +27,25 @@ class Fit:
     Attributes:
         state_dict: Trained tensors by torch's names, on the CPU.
         train_loss: Loss of these very parameters over all training rows; None if it is not finite.
+        first_loss: Loss of the first epoch; None if it was not finite.
         epochs: Completed epochs.
         stop_reason: `completed`, `stopped` (a callback asked) or `diverged`.
-        largest_stable_lr: When diverged: the bound that gradient descent needs here, where it is known.
+        largest_stable_lr: The bound above which gradient descent diverges here, where it is known.
     """
 
     state_dict: dict[str, torch.Tensor]
     train_loss: float | None
+    first_loss: float | None
     epochs: int
     stop_reason: str
     largest_stable_lr: float | None = None
+
+    @property
+    def loss_grew(self) -> bool:
+        """Whether the fit is worse than the parameters it started from."""
+        return (
+            self.train_loss is not None and self.first_loss is not None and self.train_loss > self.first_loss
+        )
 
 
 class Trainer:
@@ -79,6 +88,7 @@ class Trainer:
             self._table, batch_rows=spec.batch_rows, shuffle=spec.training.shuffle, seed=seed
         )
         self._epoch = 0
+        self._first_loss: float | None = None
         self._pulse = Pulse(first_epoch=1)
         self._pulse_due = 0.0
         # Two copies of the parameters in turn: one from before the last epoch with a finite loss, one in the making.
@@ -148,6 +158,7 @@ class Trainer:
     def _record(self, loss: float) -> None:
         self._finite, self._fresh = self._fresh, self._finite
         self._epoch += 1
+        self._first_loss = loss if self._first_loss is None else self._first_loss
         self._pulse.train_loss.append(loss)
         self._pulse.learning_rate.append(self._optimizer.param_groups[0]["lr"])
 
@@ -176,9 +187,10 @@ class Trainer:
         return Fit(
             state_dict=state,
             train_loss=train_loss,
+            first_loss=self._first_loss,
             epochs=self._epoch,
             stop_reason=reason,
-            largest_stable_lr=largest_stable_lr(self.spec, self._table) if reason == "diverged" else None,
+            largest_stable_lr=largest_stable_lr(self.spec, self._table),
         )
 
     def _evaluate(self) -> float | None:
@@ -204,13 +216,18 @@ def _seed_of(spec: JobSpec) -> int:
 
 def diverged(fit: Fit, spec: JobSpec) -> TrainingFailed:
     """Describe a divergence, with the cure."""
-    lr = spec.optimizer.lr
-    message = f"The loss stopped being a finite number in epoch {fit.epochs + 1} (lr = {lr:g})."
-    if fit.largest_stable_lr is None:
-        return TrainingFailed("diverged", message, f"Lower the learning rate, for example to {lr / 10:g}.")
+    message = (
+        f"The loss stopped being a finite number in epoch {fit.epochs + 1} (lr = {spec.optimizer.lr:g})."
+    )
+    return TrainingFailed("diverged", message, lower_lr_hint(fit, spec))
+
+
+def lower_lr_hint(fit: Fit, spec: JobSpec) -> str:
+    """Say which learning rate to take instead of one that is too high."""
     bound = fit.largest_stable_lr
-    hint = (
+    if bound is None:
+        return f"Lower the learning rate, for example to {spec.optimizer.lr / 10:g}."
+    return (
         f"The largest stable learning rate of {spec.optimizer.type} on this data is {bound:.4g}; "
         f"half of it, {bound / 2:.3g}, is a good start."
     )
-    return TrainingFailed("diverged", message, hint)

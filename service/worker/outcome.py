@@ -6,7 +6,7 @@ from service.exceptions import TrainingFailed
 from service.jobs.attempts import Ended
 from service.jobs.lifecycle import Status, StopReason
 from service.spec.job import JobSpec
-from service.training.trainer import Fit, diverged
+from service.training.trainer import Fit, diverged, lower_lr_hint
 from service.training.weights import coefficients, to_bytes
 
 __all__ = ["failed", "outcome"]
@@ -41,4 +41,15 @@ def _result(spec: JobSpec, fit: Fit) -> dict[str, Any]:
         "metrics": {},
         "coefficients": by_feature,
         "intercept": intercept,
+        "warnings": _warnings(spec, fit),
     }
+
+
+def _warnings(spec: JobSpec, fit: Fit) -> list[dict[str, str]]:
+    """Tell what makes a finished fit doubtful."""
+    if not fit.loss_grew:
+        return []
+    message = (
+        f"The loss grew from {fit.first_loss:.4g} to {fit.train_loss:.4g}: the fit is worse than its start."
+    )
+    return [{"code": "loss_grew", "message": message, "hint": lower_lr_hint(fit, spec)}]

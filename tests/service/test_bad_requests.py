@@ -159,3 +159,34 @@ def test_an_api_key_is_asked_for_where_one_is_set(
     right = {"Authorization": "Bearer s3cret-ü".encode()}
     assert service.client.get("/v1/jobs", headers=right).status_code == 200
     assert service.client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("/v1/jobs?limt=3", "Did you mean `limit`?"),
+        ("/v1/jobs/job_x?Wait=3", "Did you mean `wait`?"),
+        ("/v1/jobs/job_x/history?max_point=3", "Did you mean `max_points`?"),
+        ("/v1/capabilities?x=1", "This path takes no parameters."),
+        ("/v1/jobs/job_x?metadata[a]=1", "Known are `wait`."),
+    ],
+)
+def test_a_parameter_that_is_not_there_is_not_ignored(service: Service, path: str, hint: str) -> None:
+    told = problem(service.client.get(path), 422, "invalid_request")
+    assert told["errors"][0]["code"] == "unknown_parameter"
+    assert told["errors"][0]["hint"] == hint
+
+
+def test_a_query_parameter_is_named_when_one_of_its_values_is_wrong(service: Service) -> None:
+    told = problem(service.client.get("/v1/jobs?status=running&status=nonsense"), 422, "invalid_parameter")
+    assert told["errors"][0]["parameter"] == "status"
+
+
+def test_a_row_that_does_not_fit_is_pointed_to_where_it_was_sent(
+    service: Service, tutorial: dict[str, Any]
+) -> None:
+    tutorial["training"]["epochs"] = 2
+    job = service.submit(tutorial)
+    answer = service.client.post(f"/v1/jobs/{job['id']}/predict", json={"rows": [{"X": 1}]})
+    pointers = [one["pointer"] for one in problem(answer, 422, "column_mismatch")["errors"]]
+    assert pointers == ["/rows/0/X", "/rows/0"]

@@ -276,3 +276,14 @@ def events_of(service: Service, job_id: str) -> list[dict[str, Any]]:
 
     text = service.client.get(f"/v1/jobs/{job_id}/events").text
     return [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
+
+
+def test_a_fit_that_got_worse_is_doubted(service: Service, tutorial: dict[str, Any]) -> None:
+    tutorial["optimizer"]["lr"] = 0.8  # A little above the border: too slow to overflow within the epochs.
+    job = service.submit(with_epochs(tutorial, 500))
+    assert job["status"] == "succeeded"
+    (warning,) = job["result"]["warnings"]
+    assert warning["code"] == "loss_grew"
+    assert "largest stable learning rate of SGD on this data is 0.795" in warning["hint"]
+    tutorial["optimizer"]["lr"] = 0.01
+    assert service.submit(tutorial)["result"]["warnings"] == []

@@ -282,3 +282,19 @@ def test_docs_need_no_other_server(service: Service) -> None:
 def test_time_passes_only_forward(service: Service, job: dict[str, Any]) -> None:
     assert job["created_at"].endswith("Z")
     assert time.strptime(job["created_at"][:19], "%Y-%m-%dT%H:%M:%S")
+
+
+def test_metrics_for_prometheus(service: Service, job: dict[str, Any]) -> None:
+    from prometheus_client.parser import text_string_to_metric_families
+
+    service.client.get(f"/v1/jobs/{job['id']}")
+    text = service.client.get("/metrics").text
+    found = {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+    assert found["fitd_jobs", "succeeded"] >= 1
+    assert found["fitd_http_requests_total", "/v1/jobs/{job_id}", "200", "GET"] >= 1
+    assert sum(value for (name, *labels), value in found.items() if name == "fitd_worker_slots") == 2
+    assert job["id"] not in text
