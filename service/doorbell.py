@@ -69,13 +69,19 @@ class Doorbell:
             topic: `JOB_QUEUED` or `JOB_CHANGED`.
             message: One ASCII word, such as a job's id.
         """
-        for path in self._folder.glob(f"{topic}.*"):
-            try:
-                fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
-            except OSError as error:
-                if error.errno == errno.ENXIO:  # Nobody has it open: its listener died without closing.
-                    path.unlink(missing_ok=True)
-                continue
-            with contextlib.suppress(OSError):
-                os.write(fd, f"{message}\n".encode("ascii", "replace"))
-            os.close(fd)
+        with contextlib.suppress(FileNotFoundError):
+            for pipe in self._folder.iterdir():
+                if pipe.name.startswith(f"{topic}."):
+                    _ring(pipe, message)
+
+
+def _ring(pipe: Path, message: str) -> None:
+    try:
+        fd = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # Nobody has it open: its listener died without closing.
+            pipe.unlink(missing_ok=True)
+        return
+    with contextlib.suppress(OSError):
+        os.write(fd, f"{message}\n".encode("ascii", "replace"))
+    os.close(fd)
