@@ -22,7 +22,7 @@ async def json_body(request: Request, *, max_bytes: int) -> bytes:
     """Read a body that must be JSON.
 
     Raises:
-        UnsupportedMediaType: Its Content-Type is not a JSON type.
+        UnsupportedMediaType: Its Content-Type is not a JSON type, or it is compressed.
         BodyTooLarge: It has more than `max_bytes` bytes; no more than that is ever held.
     """
     declared = request.headers.get("content-type", "").split(";", maxsplit=1)[0].strip().lower()
@@ -34,6 +34,10 @@ async def json_body(request: Request, *, max_bytes: int) -> bytes:
             f"The body is {what}, not as application/json.",
             hint="Send the header Content-Type: application/json (curl: -H 'Content-Type: application/json').",
         )
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        hint = "Send it as it is; a large table belongs into a file."
+        raise UnsupportedMediaType(f"The body is compressed with {encoding[:40]}, which is not read.", hint=hint)
     return await _limited(request, max_bytes)
 
 

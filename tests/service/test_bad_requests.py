@@ -1,5 +1,6 @@
 """Every bad request gets a problem with a reason and a hint, and never a 500."""
 
+import gzip
 import http.client
 import json
 from collections.abc import Callable
@@ -190,3 +191,10 @@ def test_a_row_that_does_not_fit_is_pointed_to_where_it_was_sent(
     answer = service.client.post(f"/v1/jobs/{job['id']}/predict", json={"rows": [{"X": 1}]})
     pointers = [one["pointer"] for one in problem(answer, 422, "column_mismatch")["errors"]]
     assert pointers == ["/rows/0/X", "/rows/0"]
+
+
+def test_a_compressed_body_is_refused_as_such(service: Service, tutorial: dict[str, Any]) -> None:
+    body = gzip.compress(json.dumps(tutorial).encode())
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    answer = service.client.post("/v1/jobs", content=body, headers=headers)
+    assert "gzip" in problem(answer, 415, "unsupported_media_type")["detail"]
