@@ -163,6 +163,8 @@ def _migrate(settings: "Settings", _options: argparse.Namespace) -> int:
 @contextlib.contextmanager
 def _database(settings: "Settings") -> "Iterator[Database]":
     """Open the database of the settings, in a folder that is there and can be written to."""
+    import sqlalchemy as sa
+
     from service.db import Database
     from service.exceptions import StartupFailed
 
@@ -172,8 +174,16 @@ def _database(settings: "Settings") -> "Iterator[Database]":
     except OSError as error:
         message = f"The data folder {settings.data_dir} cannot be used: {error.strerror}."
         raise StartupFailed(message, hint="Name another with --data-dir or FITD_DATA_DIR.") from None
+    except (sa.exc.ArgumentError, ImportError, TypeError) as error:
+        message = f"FITD_DATABASE_URL cannot be used: {error}."
+        raise StartupFailed(
+            message, hint="As in sqlite:////folder/fitd.db; leave it out for the default."
+        ) from None
     try:
         yield database
+    except sa.exc.DBAPIError as error:
+        hint = "Is the folder writable, is there room on the disk, does another program hold the database?"
+        raise StartupFailed(f"The database cannot be used: {error.orig}.", hint=hint) from None
     finally:
         database.close()
 

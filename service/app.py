@@ -43,9 +43,10 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.add_middleware(RequestMetrics)
-    problems.install(app)
-    for module in (jobs, results, events, meta):
-        app.include_router(module.router, dependencies=[Depends(no_unknown_parameters)])
+    routers = [module.router for module in (jobs, results, events, meta)]
+    for router in routers:
+        app.include_router(router, dependencies=[Depends(no_unknown_parameters)])
+    problems.install(app, [route for router in routers for route in router.routes])
     app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
     return app
 

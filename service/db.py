@@ -2,18 +2,24 @@
 
 import contextlib
 import fcntl
+import random
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import orjson
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from service.exceptions import DatabaseBusy
+
 __all__ = ["Base", "Database", "UtcDateTime", "after_commit", "now"]
 
 BUSY_TIMEOUT_MS = 5000
+GATE_SECONDS = 10.0
+"""How long a writer waits for its turn; in health it waits milliseconds."""
 
 
 class Base(orm.DeclarativeBase):
@@ -81,11 +87,18 @@ class Database:
     def write(self) -> Iterator[orm.Session]:
         """Give a session whose transaction commits at the end of the block, or rolls back on an error.
 
+        Raises:
+            DatabaseBusy: Another process holds the database for too long, or it cannot write.
+
         On SQLite the whole block holds the write gate of all processes: keep it short, and never
         compute, wait or call out inside it.
         """
-        with self._gate(), self._write_sessions.begin() as session:
-            yield session
+        try:
+            with self._gate(), self._write_sessions.begin() as session:
+                yield session
+        except sa.exc.OperationalError as error:
+            # Locked by another program, full disk, lost connection: none of it is the caller's fault.
+            raise DatabaseBusy(f"The database takes no writes at the moment: {error.orig}.") from error
         for action in session.info.pop("after_commit", []):
             action()
 
@@ -117,7 +130,7 @@ def _prepare_sqlite(engine: sa.Engine) -> Callable[[], contextlib.AbstractContex
     """Set SQLite up for several processes, and give the gate that queues their writers.
 
     SQLite's own waiting is a lottery of sleeps: under load a writer can lose for seconds. Waiting for
-    a file lock is a queue. Checkpoints happen at commit, so they too run under the gate.
+    a file lock, asked for every few milliseconds, is close to a queue. Checkpoints happen at commit, so they too run under the gate.
     """
     path = Path(engine.url.database or "")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +160,26 @@ def _prepare_sqlite(engine: sa.Engine) -> Callable[[], contextlib.AbstractContex
     @contextlib.contextmanager
     def gate() -> Iterator[None]:
         with gate_path.open("a") as file:  # A descriptor of its own, so that threads queue too.
-            fcntl.flock(file, fcntl.LOCK_EX)
+            _lock(file)
             yield
 
     return gate
+
+
+def _lock(file: IO[str]) -> None:
+    """Take the gate. A process that was frozen while it held the gate must not freeze all others for ever.
+
+    Raises:
+        DatabaseBusy: It was not to be had for `GATE_SECONDS`.
+    """
+    deadline = time.monotonic() + GATE_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise DatabaseBusy from None
+            # A random and short sleep is nearly a queue: nobody is behind the others for long.
+            time.sleep(random.uniform(0.0005, 0.003))  # noqa: S311 - no secret
+        else:
+            return

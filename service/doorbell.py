@@ -15,7 +15,7 @@ from typing import Self
 __all__ = ["JOB_CHANGED", "JOB_QUEUED", "Doorbell", "Listener"]
 
 JOB_QUEUED = "queued"
-"""Topic for workers: there may be a job to claim, or a cancel to enforce."""
+"""Topic for workers: there may be a job to claim."""
 JOB_CHANGED = "changed"
 """Topic for the API: the job named by the message has news for whoever waits for it."""
 

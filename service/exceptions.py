@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "ColumnMismatch",
+    "DatabaseBusy",
     "DatabaseNotReady",
     "IdempotencyConflict",
     "InvalidRequest",
@@ -120,6 +121,15 @@ class LeaseLost(ServiceError):
     """This attempt no longer owns the job: what it wrote was refused."""
 
     code = "lease_lost"
+
+
+class DatabaseBusy(ServiceError):
+    """The database takes no writes at the moment."""
+
+    code = "database_busy"
+    hint = (
+        "Try again in a moment. If it stays so: is the disk full, or does another program hold the database?"
+    )
 
 
 class StartupFailed(ServiceError):

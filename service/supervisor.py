@@ -22,10 +22,10 @@ STOP_SECONDS = 5.0
 LOOK_SECONDS = 0.05
 """How often the children are looked at."""
 BACKOFF_SECONDS = 1.0
-"""Least time between two starts of one child: one that cannot start must not burn a core."""
+"""Least time between two starts of one child, doubled with each early death up to 16 times: none may burn a core."""
 SHORT_LIFE_SECONDS = 10.0
 MAX_SHORT_LIVES = 5
-"""A child that dies so often in a row, each time so soon, will not come up: better to end and say so."""
+"""An API that dies so often in a row, each time so soon, will not come up: better to end than to let callers hang."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -71,7 +71,7 @@ class _Child:
                 return
             self._count_death(self._process.returncode)
             self._process = None
-        if time.monotonic() - self._started >= BACKOFF_SECONDS:
+        if time.monotonic() - self._started >= BACKOFF_SECONDS * 2 ** min(self._short_lives, 4):
             self._started = time.monotonic()
             # A session of its own keeps a terminal's Ctrl-C away: the supervisor passes it on, once.
             self._process = subprocess.Popen(  # noqa: S603 - our own command
@@ -115,12 +115,9 @@ class Supervisor:
     def __init__(self, settings: Settings, *, listening: socket.socket) -> None:
         environment = {**os.environ, **_as_environment(settings)}
         fd = listening.fileno()
-        self._children = [
-            _Child("api", ["api", "--fd", str(fd)], environment=environment, fds=(fd,)),
-            _Child("worker", ["worker"], environment=environment, fds=()),
-        ]
+        self._api = _Child("api", ["api", "--fd", str(fd)], environment=environment, fds=(fd,))
+        self._children = [self._api, _Child("worker", ["worker"], environment=environment, fds=())]
         self._stopping = False
-        self._hopeless: list[str] = []
 
     def run(self) -> int:
         """Run until SIGTERM or SIGINT, then stop both children side by side.
@@ -133,8 +130,8 @@ class Supervisor:
         while not self._stopping:
             for child in self._children:
                 child.keep_running()
-            self._hopeless = [child.name for child in self._children if child.hopeless]
-            if self._hopeless:
+            # Without a worker the API still takes jobs and answers; without the API there is nothing to wait for.
+            if self._api.hopeless:
                 self._stopping = True
             time.sleep(LOOK_SECONDS)
         for child in self._children:
@@ -142,10 +139,10 @@ class Supervisor:
         deadline = time.monotonic() + STOP_SECONDS
         for child in self._children:
             child.join(deadline)
-        if self._hopeless:
-            logger.error("gave up: a process dies again and again at its start", processes=self._hopeless)
+        if self._api.hopeless:
+            logger.error("gave up: the API dies again and again at its start")
         logger.info("stopped")
-        return 1 if self._hopeless else 0
+        return 1 if self._api.hopeless else 0
 
     def _stop(self, *_: object) -> None:
         self._stopping = True

@@ -94,9 +94,9 @@ def test_openapi_is_printed() -> None:
     assert done.stdout == (ROOT / "openapi.json").read_text("utf-8")
 
 
-def test_serve_gives_up_when_a_part_will_not_come_up(tmp_path: Path) -> None:
-    # A file where the worker wants its folder: the API comes up, the worker never does.
-    (tmp_path / "workers").touch()
+def test_serve_gives_up_when_the_api_will_not_come_up(tmp_path: Path) -> None:
+    # A file where the API wants its folder: it never comes up.
+    (tmp_path / "doorbells").touch()
     started = time.monotonic()
     done = fitd("serve", "--port", "0", "--data-dir", str(tmp_path))
     assert done.returncode == 1

@@ -37,7 +37,9 @@ async def json_body(request: Request, *, max_bytes: int) -> bytes:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
         hint = "Send it as it is; a large table belongs into a file."
-        raise UnsupportedMediaType(f"The body is compressed with {encoding[:40]}, which is not read.", hint=hint)
+        raise UnsupportedMediaType(
+            f"The body is compressed with {encoding[:40]}, which is not read.", hint=hint
+        )
     return await _limited(request, max_bytes)
 
 

@@ -1,10 +1,13 @@
 """Jobs: submit, validate, list, get, cancel, delete."""
 
+import itertools
 import re
 import time
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from service.api import examples
@@ -17,8 +20,9 @@ from service.api.views import job_view, job_views, json_response
 from service.db import after_commit
 from service.doorbell import JOB_CHANGED, JOB_QUEUED
 from service.exceptions import InvalidRequest, Problem
-from service.jobs import attempts, service
-from service.jobs.lifecycle import Status
+from service.jobs import attempts, repository, service
+from service.jobs.lifecycle import TERMINAL, Status
+from service.jobs.orm import Job
 from service.jobs.repository import JobFilter
 from service.spec.estimates import estimated_seconds, job_bytes
 from service.spec.job import JobSpec, complete, parse
@@ -28,6 +32,9 @@ __all__ = ["router"]
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 MAX_WAIT_SECONDS = 60.0
+MAX_METADATA = 16
+PAGE_BYTES = 8 * 2**20
+"""A page of jobs with large inline data ends early: its specs together are not larger than this."""
 _METADATA = re.compile(r"metadata\[(.+)\]", re.DOTALL)
 _JOB: dict[str, Any] = {"model": JobOut}
 
@@ -102,11 +109,17 @@ async def _when_ended(
     """Give the job's view and version once it has ended, or as it is after the time given."""
     until = time.monotonic() + seconds
     with running.changes.of(job_id) as news:
-        while True:
-            view, version = await run_in_threadpool(_view, running, owner, job_id)
-            if view["terminal"] or time.monotonic() >= until or running.changes.stopping:
-                return view, version
+        while seconds and time.monotonic() < until and not running.changes.stopping:
+            if await run_in_threadpool(_has_ended, running, owner, job_id):
+                break
             await news.wait(until)
+    return await run_in_threadpool(_view, running, owner, job_id)
+
+
+def _has_ended(running: Context, owner: str, job_id: str) -> bool:
+    """Look at the state alone: a waiting request asks at each report, and a spec may be megabytes."""
+    with running.database.read() as session:
+        return service.status_of(session, job_id, owner=owner) in TERMINAL
 
 
 def _view(running: Context, owner: str, job_id: str) -> tuple[dict[str, Any], int]:
@@ -168,6 +181,9 @@ def _metadata_filter(request: Request) -> dict[str, str]:
                     [Problem(None, "invalid_parameter", f"`{name[:80]}` is no filter.", hint, name[:80])]
                 )
             found[match[1]] = value
+    if len(found) > MAX_METADATA:
+        message = f"There are {len(found)} metadata filters; no job has more than {MAX_METADATA} pairs."
+        raise InvalidRequest([Problem(None, "limit_exceeded", message, "Ask for fewer.", "metadata")])
     return found
 
 
@@ -203,9 +219,18 @@ def list_jobs(
     only = JobFilter(statuses=status or (), name=name, metadata=metadata)
     with running.database.read() as session:
         jobs, has_more = service.list_jobs(session, owner=owner, limit=limit, after=after, only=only)
-        data = job_views(session, jobs)
-    next_after = jobs[-1].id if has_more else None
+        fitting = _fitting(session, jobs)
+        data = job_views(session, jobs[:fitting])
+    has_more = has_more or fitting < len(jobs)
+    next_after = jobs[fitting - 1].id if has_more else None
     return json_response({"object": "list", "data": data, "has_more": has_more, "next_after": next_after})
+
+
+def _fitting(session: Session, jobs: Sequence[Job]) -> int:
+    """Count the first jobs whose specs together fit into a page; at least one."""
+    sizes = repository.spec_sizes(session, [job.seq for job in jobs])
+    together = itertools.accumulate(sizes[job.seq] for job in jobs)
+    return max(1, sum(size <= PAGE_BYTES for size in together))
 
 
 @router.get(

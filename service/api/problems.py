@@ -1,6 +1,7 @@
 """Errors as problem+json (RFC 9457): the one place where an exception becomes a status code."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -9,7 +10,9 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match
 
 from service import exceptions
 from service.exceptions import InvalidRequest, Problem, ServiceError
@@ -52,11 +55,17 @@ STATUS_OF: dict[type[ServiceError], int] = {
     exceptions.NotAcceptable: 406,
     exceptions.TrainingFailed: 422,
     exceptions.DatabaseNotReady: 503,
+    exceptions.DatabaseBusy: 503,
     UnsupportedMediaType: 415,
     Unauthorized: 401,
     BodyTooLarge: 413,
 }
 """The status of each error that can reach a caller; anything else is a 500, and a fault of the service."""
+
+_HEADERS: dict[type[ServiceError], dict[str, str]] = {
+    Unauthorized: {"WWW-Authenticate": "Bearer"},
+    exceptions.DatabaseBusy: {"Retry-After": "1"},
+}
 
 _OF_HTTP = {
     404: ("not_found", "GET /openapi.json lists every path."),
@@ -134,11 +143,17 @@ def _field(problem: Problem) -> dict[str, Any]:
     return {**where, "code": problem.code, "message": problem.message, "hint": problem.hint}
 
 
-def install(app: FastAPI) -> None:
-    """Let every error leave the app as problem+json."""
+def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Let every error leave the app as problem+json.
+
+    Args:
+        app: The application.
+        routes: Those of its routers: they tell which methods a path allows.
+    """
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(HTTPException, functools.partial(_http_exception, routes))
+    app.add_exception_handler(OperationalError, _database_error)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -146,7 +161,7 @@ async def _service_error(_request: Request, error: Exception) -> Response:
     if not isinstance(error, ServiceError):
         raise error
     problems = error.problems if isinstance(error, InvalidRequest) else None
-    headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthorized) else None
+    headers = _HEADERS.get(type(error))
     return problem_response(
         STATUS_OF[type(error)],
         code=error.code,
@@ -175,12 +190,31 @@ async def _validation_error(_request: Request, error: Exception) -> Response:
     return problem_response(422, code="invalid_parameter", detail=detail, problems=problems)
 
 
-async def _http_exception(_request: Request, error: Exception) -> Response:
+async def _http_exception(routes: Sequence[BaseRoute], request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     code, hint = _OF_HTTP.get(error.status_code, ("http_error", ""))
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _allowed(routes, request)
     return problem_response(
-        error.status_code, code=code, detail=f"{error.detail}.", hint=hint, headers=error.headers
+        error.status_code, code=code, detail=f"{error.detail}.", hint=hint, headers=headers
+    )
+
+
+def _allowed(routes: Sequence[BaseRoute], request: Request) -> str:
+    """List the methods of a path over all its routes; the framework names those of the first route only."""
+    matching = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return ", ".join(
+        sorted({method for route in matching for method in getattr(route, "methods", None) or ()})
+    )
+
+
+async def _database_error(_request: Request, error: Exception) -> Response:
+    """A read that the database refuses, as `Database.write` says it of writes; the log has the statement."""
+    logger.error("the database refuses a read", exc_info=error)
+    return await _service_error(
+        _request, exceptions.DatabaseBusy("The database cannot be read at the moment.")
     )
 
 

@@ -195,9 +195,9 @@ class PredictionRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 
-    columns: dict[str, list[Number]] | None = None
+    columns: dict[str, Annotated[list[Number], Field(fail_fast=True)]] | None = None
     """The values of each feature, all of one length."""
-    rows: list[dict[str, Number]] | None = None
+    rows: Annotated[list[dict[str, Number]], Field(fail_fast=True)] | None = None
     """One object for each row."""
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "finish",
     "forget_worker",
     "held_by",
+    "orphans",
     "register_worker",
     "release",
     "report",
@@ -243,6 +244,14 @@ def beats(session: Session) -> dict[str, int]:
 def held_by(session: Session, worker_ids: Collection[str]) -> Sequence[JobRef]:
     """List the jobs whose lease these workers hold."""
     query = sa.select(Job.id, Job.attempt).where(Job.worker_id.in_(worker_ids), Job.status.in_(ACTIVE))
+    return [JobRef(job_id, attempt) for job_id, attempt in session.execute(query)]
+
+
+def orphans(session: Session) -> Sequence[JobRef]:
+    """List the jobs under way whose worker is in no list."""
+    query = sa.select(Job.id, Job.attempt).where(
+        Job.status.in_(ACTIVE), Job.worker_id.is_not(None), Job.worker_id.not_in(sa.select(Worker.id))
+    )
     return [JobRef(job_id, attempt) for job_id, attempt in session.execute(query)]
 
 

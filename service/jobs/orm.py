@@ -100,7 +100,7 @@ class JobParameters(Base):
 
     job_seq: Mapped[int] = _job_seq()
     digest: Mapped[str] = mapped_column(sa.String(64))
-    """SHA-256 of `data`: a flipped bit is noticed, and caches are keyed by it."""
+    """SHA-256 of `data`: its ETag."""
     data: Mapped[bytes]
 
 

@@ -34,7 +34,9 @@ __all__ = [
     "next_queued",
     "page",
     "parameters",
+    "spec_sizes",
     "spec_text",
+    "status_of",
     "touch",
 ]
 
@@ -53,6 +55,12 @@ def find(session: Session, job_id: str, *, owner: str | None = None) -> Job | No
     """Look a job up by its id, of any owner or of one only."""
     query = sa.select(Job).where(Job.id == job_id)
     return session.scalar(query if owner is None else query.where(Job.owner == owner))
+
+
+def status_of(session: Session, job_id: str, *, owner: str) -> Status | None:
+    """Look up the state of a job, and nothing else."""
+    status = session.scalar(sa.select(Job.status).where(Job.id == job_id, Job.owner == owner))
+    return None if status is None else Status(status)
 
 
 def find_by_idempotency_key(session: Session, *, owner: str, key: str) -> Job | None:
@@ -127,6 +135,14 @@ def metadata_of(session: Session, seqs: Sequence[int]) -> dict[int, dict[str, st
 def spec_text(session: Session, seqs: Sequence[int]) -> dict[int, str]:
     """Read the effective specs of several jobs at once, as JSON text."""
     query = sa.select(JobSpecText.job_seq, JobSpecText.effective).where(JobSpecText.job_seq.in_(seqs))
+    return dict(session.execute(query).all())
+
+
+def spec_sizes(session: Session, seqs: Sequence[int]) -> dict[int, int]:
+    """Tell how many characters the effective specs of several jobs have."""
+    query = sa.select(JobSpecText.job_seq, sa.func.length(JobSpecText.effective)).where(
+        JobSpecText.job_seq.in_(seqs)
+    )
     return dict(session.execute(query).all())
 
 

@@ -22,7 +22,7 @@ from service.jobs.orm import Job, JobParameters
 from service.jobs.repository import JobFilter
 from service.spec.job import JobSpec, complete
 
-__all__ = ["cancel", "delete", "get", "list_jobs", "parameters_of", "submit"]
+__all__ = ["cancel", "delete", "get", "list_jobs", "parameters_of", "status_of", "submit"]
 
 
 def submit(
@@ -87,6 +87,18 @@ def get(session: Session, job_id: str, *, owner: str) -> Job:
     if job is None:
         raise JobNotFound(f"There is no job `{job_id[:80]}`.")
     return job
+
+
+def status_of(session: Session, job_id: str, *, owner: str) -> Status:
+    """Look up the state of a job, and nothing else.
+
+    Raises:
+        JobNotFound: There is none with this id, or it is somebody else's.
+    """
+    status = repository.status_of(session, job_id, owner=owner)
+    if status is None:
+        raise JobNotFound(f"There is no job `{job_id[:80]}`.")
+    return status
 
 
 def list_jobs(

@@ -1,6 +1,6 @@
 """Where the rows come from: drawn by a formula, or sent with the job."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Literal
 
@@ -8,9 +8,9 @@ import numpy as np
 from pydantic import Field
 
 from service.exceptions import Problem
-from service.spec.base import ColumnName, NonNegative, Positive, SpecModel
+from service.spec.base import ColumnName, NonNegative, Numbers, Positive, SpecModel
 from service.spec.columns import column_problems, unknown_column
-from service.spec.expression import FUNCTIONS, Expression, ExpressionError
+from service.spec.expression import FUNCTIONS, Expression, ExpressionError, identifier
 from service.spec.limits import Limits, over_limit
 from service.spec.pointers import pointer_to
 
@@ -101,7 +101,6 @@ class SyntheticTarget(SpecModel):
 
     name: ColumnName = "y"
     """Name of the column."""
-    """Name of the column."""
     expression: Annotated[str, Field(min_length=1)]
     """Plain arithmetic over the features, such as `5*x + 7`."""
 
@@ -161,6 +160,7 @@ class SyntheticData(SpecModel):
             for name, distribution in self.features.items()
             for p in distribution.problems()
         ]
+        found += _ambiguous_names(self.features)
         if self.target.name in self.features:
             found.append(
                 Problem(
@@ -201,6 +201,18 @@ class SyntheticData(SpecModel):
 _NUMPY = {name: getattr(np, name) for name in FUNCTIONS}
 
 
+def _ambiguous_names(names: Iterable[str]) -> list[Problem]:
+    """Refuse two names that a formula cannot tell apart, such as the micro sign and the Greek letter mu."""
+    seen: dict[str, str] = {}
+    found: list[Problem] = []
+    for name in names:
+        other = seen.setdefault(identifier(name), name)
+        if other != name:
+            message = f"A formula cannot tell `{name}` from `{other}`: they are the same letters to Unicode."
+            found.append(Problem(pointer_to("features", name), "duplicate_column", message, "Rename one."))
+    return found
+
+
 def _shuffled(probes: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Break the lock-step of several features, so that `x1 - x2` is not tried on equal values only."""
     rng = np.random.default_rng(0)
@@ -229,9 +241,9 @@ class InlineData(SpecModel):
     """Rows sent with the job, by column or by row."""
 
     type: Literal["inline"]
-    columns: dict[ColumnName, tuple[float, ...]] | None = None
+    columns: dict[ColumnName, Numbers] | None = None
     """The numbers of each column, all of one length."""
-    rows: tuple[dict[ColumnName, float], ...] | None = None
+    rows: Annotated[tuple[dict[ColumnName, float], ...], Field(fail_fast=True)] | None = None
     """One object for each row, all with the same columns."""
     target: ColumnName
     """The column to predict."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["FUNCTIONS", "Expression", "ExpressionError"]
+__all__ = ["FUNCTIONS", "Expression", "ExpressionError", "identifier"]
 
 MAX_LENGTH = 500
 MAX_NODES = 200
@@ -82,13 +82,13 @@ class Expression:
         _check(root, names)
         return cls(
             text=text,
-            names=frozenset(names - (CONSTANTS.keys() - {_identifier(column) for column in columns})),
+            names=frozenset(names - (CONSTANTS.keys() - {identifier(column) for column in columns})),
             _root=root,
         )
 
     def unknown(self, columns: Iterable[str]) -> list[str]:
         """Give the names that are no column, sorted."""
-        return sorted(self.names - {_identifier(column) for column in columns})
+        return sorted(self.names - {identifier(column) for column in columns})
 
     def evaluate(self, values: Mapping[str, Any], functions: Mapping[str, Callable[[Any], Any]]) -> Any:  # noqa: ANN401 - arrays of any library
         """Compute the expression on arrays or tensors.
@@ -100,11 +100,11 @@ class Expression:
         Returns:
             An array of that shape, or a float if the expression uses no column.
         """
-        columns = {_identifier(name): value for name, value in values.items()}
+        columns = {identifier(name): value for name, value in values.items()}
         return _evaluate(self._root, {**CONSTANTS, **columns}, functions)
 
 
-def _identifier(column: str) -> str:
+def identifier(column: str) -> str:
     """Write a name as Python's parser does, which takes µ and μ, or é in one or two parts, for the same."""
     return unicodedata.normalize("NFKC", column)
 

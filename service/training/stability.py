@@ -21,6 +21,10 @@ _CURVATURE: dict[str, Callable[[Any], float | None]] = {
 """Second derivative of each loss in the prediction error, where it is largest."""
 
 
+MAX_SIZE = 1000
+"""Above so many features (or rows, if these are fewer) the eigenvalue would take longer than seconds."""
+
+
 def largest_stable_lr(spec: JobSpec, table: Table) -> float | None:
     """Compute the learning rate above which full-batch SGD diverges on a linear model.
 
@@ -34,11 +38,14 @@ def largest_stable_lr(spec: JobSpec, table: Table) -> float | None:
         table: Its training rows, of shape (rows, features) and (rows, targets).
 
     Returns:
-        The bound, or None where none is known: adaptive optimizers, losses without curvature, dampening.
+        The bound, or None where none is known: adaptive optimizers, losses without curvature, dampening,
+        and tables of more than `MAX_SIZE` features.
     """
     curvature = _CURVATURE[spec.loss.type](spec.loss)
     optimizer = spec.optimizer
     if curvature is None or not isinstance(optimizer, SGD) or optimizer.dampening != 0:
+        return None
+    if min(table.features.shape) > MAX_SIZE:
         return None
     largest = curvature * _largest_input_moment(table, bias=spec.model.bias) + optimizer.weight_decay
     momentum = optimizer.momentum
@@ -51,5 +58,6 @@ def _largest_input_moment(table: Table, *, bias: bool) -> float:
     inputs = table.features.double().cpu()
     if bias:
         inputs = torch.cat([inputs, torch.ones(len(inputs), 1, dtype=torch.float64)], dim=1)
-    gram = inputs.T @ inputs / len(inputs)
-    return float(torch.linalg.eigvalsh(gram)[-1])
+    # x xᵀ and xᵀ x have the same largest eigenvalue: the smaller of the two is taken.
+    gram = inputs.T @ inputs if inputs.shape[1] <= inputs.shape[0] else inputs @ inputs.T
+    return float(torch.linalg.eigvalsh(gram / len(inputs))[-1])

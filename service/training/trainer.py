@@ -30,7 +30,8 @@ class Fit:
         first_loss: Loss of the first epoch; None if it was not finite.
         epochs: Completed epochs.
         stop_reason: `completed`, `stopped` (a callback asked) or `diverged`.
-        largest_stable_lr: The bound above which gradient descent diverges here, where it is known.
+        largest_stable_lr: The bound above which gradient descent diverges here, where it is known;
+            only of a training that diverged or grew.
     """
 
     state_dict: dict[str, torch.Tensor]
@@ -135,6 +136,8 @@ class Trainer:
         total = 0.0
         for index, (features, target) in enumerate(self._batches.epoch()):
             total += self._step(features, target) * len(features)
+            if total - total != 0:  # Nothing that follows in this epoch can make it a number again.
+                return total
             self._emit_if_due((index + 1) / len(self._batches))
         return total / len(self._table)
 
@@ -181,6 +184,9 @@ class Trainer:
             reason = "diverged"
             self._restore_finite()
             train_loss = self._evaluate()
+        # The bound costs more than a short training, so it is worked out only where it will be told.
+        grew = self._first_loss is not None and train_loss is not None and train_loss > self._first_loss
+        suspicious = reason == "diverged" or grew
         state = {
             name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()
         }
@@ -190,7 +196,7 @@ class Trainer:
             first_loss=self._first_loss,
             epochs=self._epoch,
             stop_reason=reason,
-            largest_stable_lr=largest_stable_lr(self.spec, self._table),
+            largest_stable_lr=largest_stable_lr(self.spec, self._table) if suspicious else None,
         )
 
     def _evaluate(self) -> float | None:

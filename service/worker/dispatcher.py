@@ -1,5 +1,6 @@
 """The dispatcher: claims jobs for free slots, keeps their leases, and takes over from workers that died."""
 
+import contextlib
 import secrets
 import signal
 import socket
@@ -8,9 +9,11 @@ from collections.abc import Iterable
 from multiprocessing.connection import wait
 
 import structlog
+from sqlalchemy.exc import OperationalError
 
 from service.db import Database
 from service.doorbell import JOB_CHANGED, JOB_QUEUED, Doorbell, Listener
+from service.exceptions import DatabaseBusy
 from service.jobs import attempts, repository
 from service.jobs.attempts import JobRef
 from service.settings import Settings
@@ -47,6 +50,7 @@ class Dispatcher:
         self._presence = Presence(settings.data_dir / "workers", self.worker_id)
         self._beat_due = 0.0
         self._cancelling: dict[JobRef, float] = {}
+        self._unsettled: list[JobRef] = []
 
     def run(self, stop: socket.socket) -> None:
         """Work until `stop` becomes readable, then give all jobs back.
@@ -54,12 +58,16 @@ class Dispatcher:
         Args:
             stop: The receiving end of a signal's wake-up pair.
         """
-        with self._database.write() as session:
-            attempts.register_worker(session, self.worker_id, slots=self._settings.slots)
         logger.info("worker started", worker_id=self.worker_id, slots=self._settings.slots)
         ready: Iterable[object] = ()
         while stop not in ready:
-            self._turn(rung=bool(self._listener.messages()))
+            try:
+                self._turn(rung=bool(self._listener.messages()))
+            except (DatabaseBusy, OperationalError) as error:
+                # A full disk or a locked database passes; a worker that died of it would take its jobs along.
+                logger.warning(
+                    "the database is out of reach, trying again", reason=str(error).partition("\n")[0]
+                )
             waitables = [stop, self._listener, *self._executor.waitables()]
             ready = wait(waitables, timeout=self._settings.poll_seconds)
         self._drain()
@@ -92,7 +100,10 @@ class Dispatcher:
         for one in exits:
             self._cancelling.pop(one.ref, None)
             if one.kind is ExitKind.CRASHED:
-                self._crashed(one.ref)
+                self._unsettled.append(one.ref)
+        while self._unsettled:
+            self._crashed(self._unsettled[-1])
+            self._unsettled.pop()  # Only after its commit: while the database is busy, it stays to be told.
 
     def _crashed(self, ref: JobRef) -> None:
         with self._database.write() as session:
@@ -116,9 +127,17 @@ class Dispatcher:
         with self._database.read() as session:
             known = attempts.beats(session)
         dead = self._watch.dead(known) | (self._presence.abandoned() & known.keys())
+        self._adopt_orphans()
         for worker_id in dead - {self.worker_id}:
             logger.warning("worker is dead, its jobs are taken over", worker_id=worker_id)
             self._bury(worker_id)
+
+    def _adopt_orphans(self) -> None:
+        """Give back the jobs of workers that are in no list: buried between a claim and their own death."""
+        with self._database.read() as session:
+            orphans = attempts.orphans(session)
+        for ref in orphans:
+            self._crashed(ref)
 
     def _bury(self, worker_id: str) -> None:
         """Take a dead worker out of the list and give its jobs to others."""
@@ -145,7 +164,7 @@ class Dispatcher:
     def _drain(self) -> None:
         """Give all jobs back. One that had to be killed for it is not counted as crashed."""
         exits = self._executor.close(DRAIN_SECONDS)
-        with self._database.write() as session:
+        with contextlib.suppress(DatabaseBusy), self._database.write() as session:
             for one in exits:
                 attempts.release(session, one.ref)
             attempts.forget_worker(session, self.worker_id)

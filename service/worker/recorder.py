@@ -1,6 +1,7 @@
 """From the training's callbacks to the database: history and progress while it runs, the result at its end."""
 
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -9,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from service.db import Database, after_commit
 from service.doorbell import JOB_CHANGED, JOB_QUEUED, Doorbell
-from service.exceptions import LeaseLost, TrainingFailed
+from service.exceptions import DatabaseBusy, LeaseLost, TrainingFailed
 from service.jobs import attempts
 from service.jobs.attempts import Ended, JobRef, Progress
 from service.jobs.lifecycle import Status
@@ -25,6 +26,9 @@ logger = structlog.get_logger(__name__)
 
 REPORT_SECONDS = 0.2
 """Least time between two reports: with pulses of 25 ms, between four and five transactions a second."""
+
+RETRY_SECONDS = 1.0
+"""Time between two tries to record the end of a job while the database is busy."""
 
 
 class Recorder(Callback):
@@ -78,22 +82,30 @@ class Recorder(Callback):
     def _next_epoch(self) -> int:
         return self._recorded + len(self._columns["train_loss"]) + 1
 
-    def _take_progress(self) -> Progress:
-        progress = Progress(
+    def _progress(self) -> Progress:
+        return Progress(
             fraction=self._fraction,
             epochs=NewEpochs(first=self._recorded + 1, columns=self._columns),
             device=self._device,
             environment=self._environment,
         )
+
+    def _told(self) -> None:
+        """Forget what is recorded now: only after the commit, so that a refused write loses nothing."""
         self._recorded += len(self._columns["train_loss"])
         self._columns = {name: [] for name in self._columns}
-        return progress
 
     def _report(self) -> None:
-        progress = self._take_progress()
-        with self.database.write() as session:
-            status = attempts.report(session, self._ref, progress)
-            self._ring_after(session)
+        self._reported = time.monotonic()
+        try:
+            with self.database.write() as session:
+                status = attempts.report(session, self._ref, self._progress())
+                self._ring_after(session)
+        except DatabaseBusy as error:
+            # Somebody holds the database, or the disk is full. The training goes on and tells more next time.
+            logger.warning("report put off", reason=error.message)
+            return
+        self._told()
         self._reported = time.monotonic()
         if status is None:
             raise LeaseLost
@@ -119,20 +131,34 @@ class Recorder(Callback):
             logger.warning("lease lost, the failure is not recorded", code=error.code)
 
     def _finish(self, ended: Ended) -> None:
-        progress = self._take_progress()
-        with self.database.write() as session:
-            recorded = attempts.finish(session, self._ref, progress, ended)
-            self._ring_after(session)
+        recorded = self._patiently(
+            lambda session: attempts.finish(session, self._ref, self._progress(), ended)
+        )
         if not recorded:
             raise LeaseLost
         logger.info("training ended", status=ended.status, stop_reason=ended.stop_reason)
 
     def _release(self) -> None:
-        with self.database.write() as session:
-            attempts.release(session, self._ref)
-            self._ring_after(session)
+        self._patiently(lambda session: attempts.release(session, self._ref))
         self._doorbell.ring(JOB_QUEUED)
         logger.info("job given back to the queue")
+
+    def _patiently(self, write: Callable[[Session], bool]) -> bool:
+        """Do the last write of an attempt, however long the database is busy: until then the result is only here.
+
+        A worker that stops meanwhile kills this process, and another attempt repeats the job.
+        """
+        while True:
+            try:
+                with self.database.write() as session:
+                    done = write(session)
+                    self._ring_after(session)
+            except DatabaseBusy as error:
+                logger.warning("the end of the job cannot be recorded yet", reason=error.message)
+                if self._pipe.poll(RETRY_SECONDS):
+                    self._pipe.recv()  # At end of file this raises, and with the worker gone the attempt ends.
+            else:
+                return done
 
     def _ring_after(self, session: Session) -> None:
         after_commit(session, lambda: self._doorbell.ring(JOB_CHANGED, self._ref.id))

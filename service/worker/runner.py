@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 import torch
+from sqlalchemy.exc import SQLAlchemyError
 
 from service import logs
 from service.db import Database
@@ -109,6 +110,8 @@ def _described(error: Exception) -> TrainingFailed:
     ):
         hint = "Take a smaller batch_size, fewer rows or float32."
         return TrainingFailed("out_of_memory", "The training ran out of memory.", hint)
+    if isinstance(error, SQLAlchemyError):
+        return TrainingFailed("internal_error", "The database refused the job.", "The log has the details.")
     message = f"The training broke with {type(error).__name__}: {str(error)[:500]}"
     return TrainingFailed(
         "internal_error", message, "This is a fault of the service: please report it with the spec."

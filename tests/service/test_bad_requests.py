@@ -125,10 +125,31 @@ def test_a_request_that_is_not_http(service: Service) -> None:
     assert service.client.get("/healthz").status_code == 200
 
 
-def test_a_thousand_wrong_numbers_are_answered_with_a_hundred_problems(service: Service) -> None:
-    data = {"type": "inline", "columns": {"x": ["a"] * 1000, "y": [1.0] * 1000}, "target": "y"}
-    told = problem(service.client.post("/v1/jobs", json={"data": data}), 422, "invalid_spec")
+def test_a_flood_of_unknown_fields_is_answered_with_a_hundred_problems(service: Service) -> None:
+    told = problem(
+        service.client.post("/v1/jobs", json={f"f{i}": 1 for i in range(1000)}), 422, "invalid_spec"
+    )
     assert len(told["errors"]) == 100
+
+
+def test_megabytes_of_wrong_numbers_are_answered_by_the_first(
+    service: Service, tutorial: dict[str, Any]
+) -> None:
+    columns = {"x": ["a"] * 1_000_000, "y": [1.0] * 1_000_000}
+    body = {**tutorial, "data": {"type": "inline", "columns": columns, "target": "y"}}
+    told = problem(service.client.post("/v1/jobs/validate", json=body), 422, "invalid_spec")
+    assert [one["pointer"] for one in told["errors"]] == ["/data/columns/x/0"]
+
+
+def test_more_filters_than_a_job_can_have_pairs(service: Service) -> None:
+    query = "&".join(f"metadata[k{i}]=v" for i in range(1500))
+    told = problem(service.client.get(f"/v1/jobs?{query}"), 422, "invalid_request")
+    assert told["errors"][0]["code"] == "limit_exceeded"
+
+
+def test_allow_names_every_method_of_a_path(service: Service) -> None:
+    assert service.client.patch("/v1/jobs/job_x").headers["Allow"] == "DELETE, GET"
+    assert service.client.patch("/v1/jobs").headers["Allow"] == "GET, POST"
 
 
 def test_unicode_everywhere(service: Service, tutorial: dict[str, Any]) -> None:

@@ -1,7 +1,9 @@
 """Processes die, freeze and are stopped; jobs do not care."""
 
+import fcntl
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -204,3 +206,40 @@ def test_a_second_worker_shares_the_queue(single: Service, tutorial: dict[str, A
     finally:
         second.send_signal(signal.SIGTERM)
         assert second.wait(20) == 0
+
+
+def test_a_locked_database_delays_but_loses_nothing(single: Service, tutorial: dict[str, Any]) -> None:
+    undisturbed = single.submit(long_job(tutorial))["id"]
+    job = single.submit(long_job(tutorial), wait=0)
+    single.wait_for(job["id"], progressing)
+    other_program = sqlite3.connect(single.data_dir / "fitd.db", isolation_level=None)
+    other_program.execute("BEGIN IMMEDIATE")
+    time.sleep(6.5)  # Longer than SQLite waits for the lock.
+    assert single.job(job["id"])["status"] == "running"
+    other_program.execute("ROLLBACK")
+    other_program.close()
+    done = single.job(job["id"], wait=30)
+    assert (done["status"], done["attempt"]) == ("succeeded", 1)
+    assert outcome(single, job["id"]) == outcome(single, undisturbed)
+
+
+def test_a_held_gate_is_answered_instead_of_waited_for(single: Service, tutorial: dict[str, Any]) -> None:
+    with (single.data_dir / "fitd.db.gate").open("a") as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        answer = single.client.post("/v1/jobs", json=tutorial)
+        assert (answer.status_code, answer.json()["code"]) == (503, "database_busy")
+        assert answer.headers["Retry-After"] == "1"
+        assert single.client.get("/v1/jobs").status_code == 200
+    assert single.submit(tutorial)["status"] == "succeeded"
+
+
+def test_a_job_whose_worker_is_in_no_list_is_given_back(single: Service, tutorial: dict[str, Any]) -> None:
+    job = single.submit(long_job(tutorial), wait=0)
+    single.wait_for(job["id"], progressing)
+    worker = single.pid_of("worker")
+    os.kill(worker, signal.SIGSTOP)
+    with sqlite3.connect(single.data_dir / "fitd.db") as connection:
+        connection.execute("DELETE FROM workers")
+    connection.close()
+    os.kill(worker, signal.SIGKILL)
+    assert single.wait_for(job["id"], ended, seconds=40)["status"] == "succeeded"

@@ -287,3 +287,16 @@ def test_a_fit_that_got_worse_is_doubted(service: Service, tutorial: dict[str, A
     assert "largest stable learning rate of SGD on this data is 0.795" in warning["hint"]
     tutorial["optimizer"]["lr"] = 0.01
     assert service.submit(tutorial)["result"]["warnings"] == []
+
+
+def test_a_page_of_large_jobs_ends_early(service: Service, tutorial: dict[str, Any]) -> None:
+    batch = f"large {time.monotonic_ns()}"
+    numbers = [i / 7 for i in range(150_000)]  # Some 3 MB of text for each column.
+    data = {"type": "inline", "columns": {"x": numbers, "y": numbers}, "target": "y"}
+    spec = {**with_epochs(tutorial, 1), "data": data, "metadata": {"batch": batch}}
+    made = [service.submit(spec)["id"] for _ in range(3)]
+    first = service.client.get("/v1/jobs", params={"metadata[batch]": batch}).json()
+    assert [job["id"] for job in first["data"]] == [made[2]]
+    assert first["has_more"] is True
+    query = {"metadata[batch]": batch, "after": first["next_after"]}
+    assert service.client.get("/v1/jobs", params=query).json()["data"][0]["id"] == made[1]

@@ -417,12 +417,21 @@ def test_an_empty_object_lacks_every_section() -> None:
 
 
 def test_a_flood_of_problems_is_cut() -> None:
-    spec = with_inline(target="y", columns={"x": ["a"] * 1000, "y": [1] * 1000})
+    spec = with_inline(
+        target="y", columns={"x": [1, 2], "y": [1, 2]}, **{f"field{i}": 1 for i in range(1000)}
+    )
     assert len(problems_in(spec)) == MAX_PROBLEMS
 
 
+def test_of_many_wrong_numbers_in_a_column_the_first_is_told() -> None:
+    spec = with_inline(target="y", columns={"x": [1, "a", "b", None], "y": ["c"] * 1000})
+    assert [p.pointer for p in problems_in(spec)] == ["/data/columns/x/1", "/data/columns/y/0"]
+
+
 def test_a_flood_of_problems_in_one_section_does_not_hide_that_another_is_broken_too() -> None:
-    spec = with_inline(target="y", columns={"x": ["a"] * 1000, "y": [1] * 1000})
+    spec = with_inline(
+        target="y", columns={"x": [1, 2], "y": [1, 2]}, **{f"field{i}": 1 for i in range(1000)}
+    )
     spec["optimizer"]["lr"] = "fast"
     assert len(problems_in(spec)) == MAX_PROBLEMS
 

@@ -182,3 +182,17 @@ def test_the_advice_is_followed_with_success() -> None:
     assert fit.largest_stable_lr is not None
     _, cured = trained(inline_job(optimizer={"type": "SGD", "lr": fit.largest_stable_lr / 2}, epochs=2000))
     assert cured.stop_reason == "completed"
+
+
+def test_a_divergence_within_an_epoch_ends_it_there() -> None:
+    pulses = 0
+
+    class Count(Callback):
+        def on_pulse(self, pulse: Pulse) -> None:
+            nonlocal pulses
+            pulses += 1
+
+    spec = inline_job(rows=100_000, epochs=5, batch_size=1, optimizer={"type": "SGD", "lr": 10})
+    fit = Trainer(spec, callbacks=[Count()]).fit()
+    assert (fit.stop_reason, fit.epochs) == ("diverged", 0)
+    assert pulses < 20  # They come 40 times a second; the whole epoch would take many seconds.
