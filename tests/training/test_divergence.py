@@ -190,6 +190,7 @@ def test_a_divergence_within_an_epoch_ends_it_there() -> None:
     class Count(Callback):
         def on_pulse(self, pulse: Pulse) -> None:
             nonlocal pulses
+            assert pulse.train_loss == []
             pulses += 1
 
     spec = inline_job(rows=100_000, epochs=5, batch_size=1, optimizer={"type": "SGD", "lr": 10})
