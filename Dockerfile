@@ -36,8 +36,8 @@ RUN install() { pip --python /opt/fitd/bin/python install ${TORCH_INDEX:+--index
 # The build backend stays in this stage; its pins are among those for development.
 COPY constraints/dev.txt constraints/
 RUN awk '/^[^ #]/ { keep = /^(hatchling|packaging|pathspec|pluggy|trove-classifiers)==/ } keep' \
-      constraints/dev.txt > /tmp/build.txt \
- && pip install --require-hashes --no-deps -r /tmp/build.txt
+      constraints/dev.txt > constraints/build.txt \
+ && pip install --require-hashes --no-deps -r constraints/build.txt
 
 COPY pyproject.toml README.md ./
 COPY alembic/ alembic/

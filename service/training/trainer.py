@@ -1,5 +1,6 @@
 """The training loop: the reference that every faster engine must equal."""
 
+import dataclasses
 import math
 import time
 from collections.abc import Sequence
@@ -184,20 +185,20 @@ class Trainer:
             reason = "diverged"
             self._restore_finite()
             train_loss = self._evaluate()
-        # The bound costs more than a short training, so it is worked out only where it will be told.
-        grew = self._first_loss is not None and train_loss is not None and train_loss > self._first_loss
-        suspicious = reason == "diverged" or grew
         state = {
             name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()
         }
-        return Fit(
+        fit = Fit(
             state_dict=state,
             train_loss=train_loss,
             first_loss=self._first_loss,
             epochs=self._epoch,
             stop_reason=reason,
-            largest_stable_lr=largest_stable_lr(self.spec, self._table) if suspicious else None,
         )
+        if reason == "diverged" or fit.loss_grew:
+            # The bound costs more than a short training, so it is worked out only where it will be told.
+            fit = dataclasses.replace(fit, largest_stable_lr=largest_stable_lr(self.spec, self._table))
+        return fit
 
     def _evaluate(self) -> float | None:
         """Compute the loss of the final parameters over all training rows, batch by batch."""
