@@ -21,11 +21,22 @@ _CELL_SIZES = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
-    """The occupied cells of a grid: `centres` (n, 2) in pixels, points in each (n,), and the cell's size."""
+    """The occupied cells of a grid: `centres` (n, 2) in pixels, points in each (n,), and the cell's size.
+
+    `places` says for each point where in the grid it is; cells are in the order of their places.
+    """
 
     centres: FloatArray
     counts: NDArray[np.int64]
     size: float
+    places: NDArray[np.int64]
+
+    def samples(self) -> NDArray[np.int64]:
+        """One point of each cell, by its number, of shape (n,): any with the same chance, always the same."""
+        order = np.random.default_rng(0).permutation(self.places.size)
+        picks = np.full(int(self.places.max()) + 1, -1)
+        picks[self.places[order]] = order  # The last of a cell in that order stays.
+        return picks[picks >= 0]
 
 
 def line_indices(columns: NDArray[np.int64], values: FloatArray) -> NDArray[np.int64]:
@@ -60,13 +71,14 @@ def occupied_cells(points: FloatArray, *, budget: int) -> Cells:
     cells = next((grid for grid in grids if grid.counts.size <= budget), None)
     # The coarsest grid has a few thousand cells, and no budget is smaller.
     assert cells is not None, budget  # noqa: S101
-    return Cells(cells.centres + origin, cells.counts, cells.size)
+    return Cells(cells.centres + origin, cells.counts, cells.size, cells.places)
 
 
 def _binned(points: FloatArray, extent: FloatArray, *, size: float) -> Cells:
     across = int(extent[0] // size) + 1
-    place = (points // size).astype(np.int64)
-    counts = np.bincount(place[:, 1] * across + place[:, 0])
+    corner = (points // size).astype(np.int64)
+    places = corner[:, 1] * across + corner[:, 0]
+    counts = np.bincount(places)
     occupied = np.flatnonzero(counts)
     corners = np.stack((occupied % across, occupied // across), axis=1).astype(np.float64)
-    return Cells((corners + 0.5) * size, counts[occupied], size)
+    return Cells((corners + 0.5) * size, counts[occupied], size, places)

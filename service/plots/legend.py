@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from service.plots.dashes import dashed
 from service.plots.scene import Circles, Polyline, Primitive, Rects, Role, Text
 from service.plots.typography import fitted, text_width
 
@@ -14,14 +15,16 @@ _SIZE = 12.0
 _SAMPLE, _SAMPLE_GAP, _ENTRY_GAP = 20.0, 6.0, 18.0
 _ROW = 1.6 * _SIZE
 _WIDEST_NAME = 200.0
+FAINT, FAINT_WIDTH = 0.6, 1.2  # Opacity and pixels of lines that stand behind those that matter.
+THIN_WIDTH = 1.4
 _MOST_ENTRIES = 12  # More than there are colours; a legend that fills the picture explains nothing.
 
-Sample: TypeAlias = Literal["line", "dot", "area"]
+Sample: TypeAlias = Literal["line", "dashes", "upright", "thin", "faint", "dot", "area"]
 
 
 @dataclass(frozen=True, slots=True)
 class LegendEntry:
-    """The name of what is drawn in `role`, with a sample of a line, a dot or an area."""
+    """The name of what is drawn in `role`, with a sample: some kind of line, a dot or an area."""
 
     name: str
     role: Role
@@ -78,6 +81,22 @@ def _line(x: float, y: float, role: Role) -> Primitive:
     return Polyline(np.array([[x, y], [x + _SAMPLE, y]]), role, width=2.4)
 
 
+def _dashes(x: float, y: float, role: Role) -> Primitive:
+    return dashed((x, y), (x + _SAMPLE, y), role=role)
+
+
+def _upright(x: float, y: float, role: Role) -> Primitive:
+    return dashed((x + _SAMPLE / 2, y - _SIZE / 2), (x + _SAMPLE / 2, y + _SIZE / 2), role=role)
+
+
+def _thin(x: float, y: float, role: Role) -> Primitive:
+    return Polyline(np.array([[x, y], [x + _SAMPLE, y]]), role, THIN_WIDTH)
+
+
+def _faint(x: float, y: float, role: Role) -> Primitive:
+    return Polyline(np.array([[x, y], [x + _SAMPLE, y]]), role, FAINT_WIDTH, FAINT)
+
+
 def _dot(x: float, y: float, role: Role) -> Primitive:
     return Circles(np.array([[x + _SAMPLE / 2, y]]), role, radius=4.0, opacity=1.0)
 
@@ -89,6 +108,10 @@ def _area(x: float, y: float, role: Role) -> Primitive:
 _SAMPLES: Mapping[Sample, Callable[[float, float, Role], Primitive]] = MappingProxyType(
     {
         "line": _line,
+        "dashes": _dashes,
+        "upright": _upright,
+        "thin": _thin,
+        "faint": _faint,
         "dot": _dot,
         "area": _area,
     }

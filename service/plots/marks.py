@@ -1,11 +1,13 @@
 """Lines and scatters in a frame, from ten points to a million."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.plots.axes import Axes
 from service.plots.decimate import line_indices, occupied_cells
+from service.plots.legend import FAINT, FAINT_WIDTH
 from service.plots.scene import Circles, Dots, FloatArray, Polyline, Primitive, Role
 
 _LINE_POINTS = 1200  # Up to here every point of a line is drawn.
@@ -21,16 +23,20 @@ _CELL_RADIUS = 0.62  # Of a cell's size: neighbours touch, and hardly overlap wh
 _DENSITIES = (0.5, 0.7, 0.85, 1.0)  # Opacity of a cell by the logarithm of how many points are in it.
 
 
-def line(axes: Axes, x: FloatArray, y: FloatArray, *, role: Role, lines: int = 1) -> Iterable[Primitive]:
+def line(
+    axes: Axes, x: FloatArray, y: FloatArray, *, role: Role, lines: int = 1, faint: bool = False
+) -> Iterable[Primitive]:
     """A line through the values `x` (ascending) and `y`, both of shape (n,); NaN leaves a gap.
 
     A point between two gaps becomes a mark. `lines` is how many lines the whole picture has: long ones are
-    thinned to their extremes in each pixel column, and in a crowd the columns are wider.
+    thinned to their extremes in each pixel column, and in a crowd the columns are wider. A `faint` line is
+    thin and half transparent, to stand behind others.
     """
     points = _thinned(axes.pixels(x, y), lines=lines)
     runs = _connected(points)
     width = _ROUGH_LINE_WIDTH if _travel(runs) > _ROUGH * (axes.bottom - axes.top) else _LINE_WIDTH
-    yield from (Polyline(run, role, width) for run in runs if len(run) > 1)
+    width, opacity = (FAINT_WIDTH, FAINT) if faint else (width, 1.0)
+    yield from (Polyline(run, role, width, opacity) for run in runs if len(run) > 1)
     single = [run[0] for run in runs if len(run) == 1]
     if single:
         yield from scatter(np.array(single), role=role)
@@ -41,24 +47,30 @@ def scatter(points: FloatArray, *, role: Role) -> Iterable[Primitive]:
 
     Many points become small dots, one for each occupied cell of a fine grid, fainter where few points are.
     """
+    return scatters(points, np.zeros(len(points), np.int64), roles=(role,))
+
+
+def scatters(points: FloatArray, groups: NDArray[np.int64], *, roles: Sequence[Role]) -> Iterable[Primitive]:
+    """As `scatter`, with each point in the role of its group, by `groups` of shape (n,).
+
+    Few points are painted group by group, the last on top. Of many, a cell shows the group of one of its
+    points, drawn by lot: a group takes the share of the colour that it has of the points, and none hides
+    another because it comes later.
+    """
     if len(points) == 0:
         return
     if len(points) <= _SINGLE_MARKS:
         radius = next(radius for count, radius in _RADII if len(points) <= count)
-        yield Circles(points, role, radius)
+        for group in np.unique(groups).tolist():
+            yield Circles(points[groups == group], roles[group], radius)
         return
     cells = occupied_cells(points, budget=_CELL_BUDGET)
     levels = _levels(cells.counts.astype(np.float64))
+    shown = groups[cells.samples()] if len(roles) > 1 else np.zeros(levels.shape, np.int64)
     for level, opacity in enumerate(_DENSITIES):
-        centres = cells.centres[levels == level]
-        if len(centres):
-            yield Dots(centres, role, max(_CELL_RADIUS * cells.size, 1.1), opacity)
-
-
-def finite_pairs(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Those of the pairs `x`, `y`, both of shape (n,), of which neither is NaN or infinite."""
-    finite = np.isfinite(x) & np.isfinite(y)
-    return x[finite], y[finite]
+        for group in np.unique(shown[levels == level]).tolist():
+            centres = cells.centres[(levels == level) & (shown == group)]
+            yield Dots(centres, roles[group], max(_CELL_RADIUS * cells.size, 1.1), opacity)
 
 
 def _thinned(points: FloatArray, *, lines: int) -> FloatArray:

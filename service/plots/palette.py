@@ -2,6 +2,10 @@
 
 The data colours descend from the palette of Okabe and Ito (https://jfly.uni-koeln.de/color/), which stays
 distinct under the common colour vision deficiencies; for dark paper they are lightened.
+
+Heat maps blend one role with the paper: `high` alone is a sequential map, `low` and `high` together are a
+diverging one through paper, orange against blue. Their four colours are chosen so that `BLEND_TURNS` is
+right for all of them.
 """
 
 from collections.abc import Mapping
@@ -22,6 +26,8 @@ LIGHT: Mapping[Role, str] = MappingProxyType(
         "series-4": "#b3579a",
         "series-5": "#b98300",
         "series-6": "#3d9bd6",
+        "high": "#00507d",
+        "low": "#803800",
     }
 )
 
@@ -38,5 +44,10 @@ DARK: Mapping[Role, str] = MappingProxyType(
         "series-4": "#e298c8",
         "series-5": "#f0c04a",
         "series-6": "#a9d8f7",
+        "high": "#56a7e2",
+        "low": "#ee8641",
     }
 )
+
+BLEND_TURNS = 0.7
+"""From this opacity of `high` and `low` on, words upon them read better in the colour of the paper."""

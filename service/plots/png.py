@@ -65,7 +65,7 @@ class _Painter:
     @paint.register
     def _polyline(self, item: Polyline) -> None:
         points = [(x, y) for x, y in (item.points * self.zoom).tolist()]
-        self.draw.line(points, LIGHT[item.role], self._width(item.width), joint="curve")
+        self.draw.line(points, _mixed(item.role, item.opacity), self._width(item.width), joint="curve")
 
     @paint.register
     def _segments(self, item: Segments) -> None:
@@ -123,3 +123,9 @@ class _Painter:
 def _colour(role: Role, opacity: float) -> tuple[int, int, int, int]:
     red, green, blue = ImageColor.getrgb(LIGHT[role])[:3]
     return red, green, blue, round(255 * opacity)
+
+
+def _mixed(role: Role, opacity: float) -> tuple[int, ...]:
+    """The colour of a role as it looks on paper: blended point by point, a line's joints would be darker."""
+    pairs = zip(ImageColor.getrgb(LIGHT[role]), ImageColor.getrgb(LIGHT["background"]), strict=True)
+    return tuple(round(ink * opacity + paper * (1 - opacity)) for ink, paper in pairs)

@@ -36,7 +36,7 @@ class Scale(Protocol):
         ...
 
     def labels(self, ticks: Sequence[float]) -> list[str]:
-        """The text for each of `ticks`; `float(label)` gives the tick back, within a thousandth of a step."""
+        """The text for each of `ticks`; `float(label)` gives a number back to a thousandth of a step."""
         ...
 
 
@@ -109,6 +109,36 @@ class LogScale:
         # A set, for 4e-324 and 5e-324 are one and the same float.
         values = {float(f"{factor}e{k}") for k in exponents for factor in factors}
         return [value for value in sorted(values) if value > 0 and self.low <= math.log10(value) <= self.high]
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryScale:
+    """A place of equal width for each of `names`, number k around the value k, from k - 0.5 to k + 0.5.
+
+    `descending` puts the first at the high end: at the top of a y axis, as rows of a table are read.
+    """
+
+    names: Sequence[str]
+    descending: bool = False
+
+    def fractions(self, values: FloatArray) -> FloatArray:
+        """As `Scale.fractions`."""
+        places = (values + 0.5) / max(len(self.names), 1)
+        return 1.0 - places if self.descending else places
+
+    def ticks(self, target: int = 6) -> list[float]:
+        """All, or each second, fifth, tenth and so on, so that at most about `target` are left."""
+        count = len(self.names)
+        step = max(1, round(nice_step(count, target))) if count else 1
+        return [float(k) for k in range(0, count, step)]
+
+    def minor_ticks(self) -> list[float]:
+        """None: there is nothing between two names."""
+        return []
+
+    def labels(self, ticks: Sequence[float]) -> list[str]:
+        """The names."""
+        return [self.names[round(tick)] for tick in ticks]
 
 
 def linear_scale(values: FloatArray, *, whole: bool = False, from_zero: bool = False) -> LinearScale:

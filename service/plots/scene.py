@@ -20,6 +20,8 @@ Role: TypeAlias = Literal[
     "series-4",  # further series and classes, in this order after data, accent and dev
     "series-5",
     "series-6",
+    "high",  # heat maps: counts, what is right, what lies above zero
+    "low",  # heat maps: what is wrong, what lies below zero
 ]
 """What a shape means; a backend decides which colour that is, on light paper or on dark."""
 
@@ -31,11 +33,15 @@ Anchor: TypeAlias = Literal["start", "middle", "end"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Polyline:
-    """One connected line through `points` of shape (n, 2), n of at least two, in pixels."""
+    """One connected line through `points` of shape (n, 2), n of at least two, in pixels.
+
+    `opacity` between 0 and 1 is that of the line as a whole: it is no darker where it crosses itself.
+    """
 
     points: FloatArray
     role: Role
     width: float = 2.0
+    opacity: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

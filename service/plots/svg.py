@@ -71,8 +71,9 @@ def _element(item: Primitive) -> str:
 @_element.register
 def _polyline(item: Polyline) -> str:
     points = " ".join(f"{_number(x)},{_number(y)}" for x, y in item.points.tolist())
-    width = _number(item.width)
-    return f'<polyline class="{_STROKED}-{item.role}" stroke-width="{width}" points="{points}"/>'
+    width = f'stroke-width="{_number(item.width)}"'
+    opacity = f' stroke-opacity="{item.opacity:.3g}"' if item.opacity < 1 else ""
+    return f'<polyline class="{_STROKED}-{item.role}" {width}{opacity} points="{points}"/>'
 
 
 @_element.register
@@ -104,13 +105,13 @@ def _dots(item: Dots) -> str:
 
 @_element.register
 def _rects(item: Rects) -> str:
-    opacities = [1.0] * len(item.boxes) if item.opacities is None else item.opacities.tolist()
-    boxes = (tuple(map(_number, box)) for box in item.boxes.tolist())
-    rects = "".join(
-        f'<rect x="{x}" y="{y}" width="{width}" height="{height}" fill-opacity="{opacity:.3g}"/>'
-        for (x, y, width, height), opacity in zip(boxes, opacities, strict=True)
+    """One path for each opacity: a box takes about fourteen characters, a quarter of an element."""
+    opacities = np.ones(len(item.boxes)) if item.opacities is None else item.opacities
+    return "\n".join(
+        f'<path class="{_FILLED}-{item.role}" fill-opacity="{opacity:.3g}" shape-rendering="crispEdges" '
+        f'd="{_outlines(item.boxes[opacities == opacity])}"/>'
+        for opacity in np.unique(opacities).tolist()
     )
-    return f'<g class="{_FILLED}-{item.role}">{rects}</g>'
 
 
 @_element.register
@@ -123,10 +124,22 @@ def _text(item: Text) -> str:
 
 
 def _steps(centres: FloatArray) -> str:
-    """Positions as distances from one to the next, in whole tenths so that no error adds up."""
-    tenths = np.round(centres * 10).astype(np.int64)
-    steps = np.diff(tenths, axis=0, prepend=0) / 10
-    return "".join(f"m{_number(x)} {_number(y)}h0" for x, y in steps.tolist())
+    return "".join(f"m{_number(x)} {_number(y)}h0" for x, y in _distances(centres))
+
+
+def _outlines(boxes: FloatArray) -> str:
+    """Each box begins where the last one began, for `z` goes back there."""
+    sizes = (tuple(map(_number, size)) for size in boxes[:, 2:].tolist())
+    starts = (tuple(map(_number, step)) for step in _distances(boxes[:, :2]))
+    return "".join(
+        f"m{x} {y}h{width}v{height}h-{width}z" for (x, y), (width, height) in zip(starts, sizes, strict=True)
+    )
+
+
+def _distances(places: FloatArray) -> Iterable[tuple[float, float]]:
+    """From one place to the next, in whole tenths so that no error adds up."""
+    tenths = np.round(places * 10).astype(np.int64)
+    yield from (np.diff(tenths, axis=0, prepend=0) / 10).tolist()
 
 
 def _number(value: float) -> str:

@@ -28,6 +28,7 @@ _PLAIN = str.maketrans(
         "\N{GREATER-THAN OR EQUAL TO}": ">=",
         "\N{RIGHTWARDS ARROW}": "->",
         "\N{INFINITY}": "inf",
+        "\N{EURO SIGN}": "EUR",
     }
 )
 
@@ -60,18 +61,30 @@ def text_width(text: str, size: float) -> float:
     return wide * size + _drawn_width(drawable(narrow), size)
 
 
-def fitted(text: str, *, width: float, size: float) -> str:
-    """`text`, cut and ended with an ellipsis if it would be wider than `width` pixels."""
+def fitted(text: str, *, width: float, size: float, middle: bool = False) -> str:
+    """`text`, cut and ended with an ellipsis if it would be wider than `width` pixels.
+
+    `middle` cuts there instead: names that differ only in their last letters can still be told apart.
+    """
     text = legible(text)
     if text_width(text, size) <= width:
         return text
+    cut = _without_middle if middle else _without_end
     # Halving finds the longest beginning that fits in nine measurements.
     fits, too_long = 0, len(text)
     while too_long - fits > 1:
-        middle = (fits + too_long) // 2
-        short_enough = text_width(text[:middle] + ELLIPSIS, size) <= width
-        fits, too_long = (middle, too_long) if short_enough else (fits, middle)
-    return text[:fits].rstrip() + ELLIPSIS
+        half_way = (fits + too_long) // 2
+        short_enough = text_width(cut(text, half_way), size) <= width
+        fits, too_long = (half_way, too_long) if short_enough else (fits, half_way)
+    return cut(text, fits)
+
+
+def _without_end(text: str, kept: int) -> str:
+    return text[:kept].rstrip() + ELLIPSIS
+
+
+def _without_middle(text: str, kept: int) -> str:
+    return text[: kept - kept // 2].rstrip() + ELLIPSIS + text[len(text) - kept // 2 :].lstrip()
 
 
 def _drawn_width(text: str, size: float) -> float:

@@ -28,6 +28,16 @@ class Rendered:
         colour = [int(LIGHT[role][k : k + 2], 16) for k in (1, 3, 5)]
         return (np.abs(self.pixels.astype(int) - colour) <= tolerance).all(axis=2)
 
+    def assert_sound(self) -> None:
+        """Nothing is placed at NaN or infinity, and nothing beyond the paper."""
+        width, height = float(self.root.get("width")), float(self.root.get("height"))
+        for element in self.root.iter():
+            placed = " ".join(value for key, value in element.attrib.items() if key not in {"class", "role"})
+            assert "nan" not in placed
+            assert "inf" not in placed
+            for key, most in (("x", width), ("cx", width), ("y", height), ("cy", height)):
+                assert 0 <= float(element.get(key, 0)) <= most
+
 
 @pytest.fixture(scope="session")
 def seen() -> type[Rendered]:

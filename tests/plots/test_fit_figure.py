@@ -92,6 +92,31 @@ def test_an_unsorted_line_is_drawn_from_left_to_right() -> None:
     assert (np.diff(line.points[:, 0]) > 0).all()
 
 
+def test_a_curve_is_drawn_through_all_its_points() -> None:
+    at = np.linspace(0, 1, 400)
+    scene = fit_figure(*tutorial(), at, np.sin(9 * at) + 8, **LABELS)
+    (curve,) = (item for item in scene.items if isinstance(item, Polyline) and item.width < 2.4)
+    assert len(curve.points) == 400
+    turns = np.flatnonzero(np.diff(np.sign(np.diff(curve.points[:, 1]))))
+    assert len(turns) == 3
+
+
+def test_parts_are_told_apart_and_the_fit_stays_on_top(seen: Seen) -> None:
+    x, y = tutorial(100)
+    parts = {"train": range(70), "dev": range(70, 85), "test": range(85, 100)}
+    scene = fit_figure(x, y, [0, 1], [7, 12], parts=parts, **LABELS)
+    assert {item.role: len(item.centres) for item in marks(scene)} == {"data": 70, "dev": 15, "series-5": 15}
+    assert {"train", "dev", "test", "fit"} <= set(seen(scene).texts)
+    assert isinstance(scene.items[-1], Polyline)
+
+
+def test_a_million_points_in_parts_stay_small(seen: Seen) -> None:
+    x, y = np.random.default_rng(0).normal(size=(2, 1_000_000))
+    thirds = np.arange(x.size) % 3
+    parts = {name: thirds == k for k, name in enumerate(("train", "dev", "test"))}
+    assert len(seen(fit_figure(x, y, [], [], parts=parts, **LABELS)).svg) < 300_000
+
+
 def test_no_data_says_so(seen: Seen) -> None:
     picture = seen(fit_figure([], [], [], [], **LABELS))
     assert "no data yet" in picture.texts

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.plots import Scene, loss_figure
-from service.plots.scene import Circles, Polyline, Role
+from service.plots import Run, Scene, loss_figure
+from service.plots.scene import Circles, Polyline, Role, Segments
 
 TITLE = "Loss of a job"
 Seen = Callable[[Scene], Any]  # Draws with both backends; see conftest.
@@ -122,6 +122,53 @@ def test_a_million_epochs_stay_small_and_keep_their_spike(seen: Seen) -> None:
     # In the frame, below the legend: the spike is the highest of the line.
     assert spike[(spike[:, 0] > 75)][:, 0].min() == pytest.approx(top, abs=4)
     assert top < 120
+
+
+def run(seed: int, epochs: int = 300) -> Run:
+    generator = np.random.default_rng(seed)
+    train = np.exp(-np.arange(epochs) / generator.uniform(50, 100))
+    return range(epochs), {"train_loss": train.tolist(), "dev_loss": (train + 0.2).tolist()}
+
+
+def test_other_runs_are_faint_and_behind_the_one_that_counts(seen: Seen) -> None:
+    scene = loss_figure(*run(0), title=TITLE, other_runs=[run(k) for k in range(1, 5)])
+    train = lines(scene)[1:]  # Without the sample in the legend.
+    assert [line.opacity < 1 for line in train] == [True] * 4 + [False]
+    assert train[-1].width > train[0].width
+    assert len(lines(scene, "dev")) == 5
+    assert "4 other runs" in seen(scene).texts
+
+
+def test_runs_may_have_other_epochs_and_series(seen: Seen) -> None:
+    folds: list[Run] = [(range(10), {"train_loss": [1.0] * 10}), (range(500), {"mae": [2.0] * 500})]
+    picture = seen(loss_figure([], {}, title=TITLE, other_runs=folds))
+    assert {"train_loss", "mae", "2 other runs"} <= set(picture.texts)
+    assert "no epochs yet" not in picture.texts
+    picture.assert_sound()
+
+
+def test_of_many_runs_some_are_picked_and_counted(seen: Seen) -> None:
+    scene = loss_figure(*run(0, 5000), title=TITLE, other_runs=[run(k, 5000) for k in range(200)])
+    picture = seen(scene)
+    assert "30 of 200 other runs" in picture.texts
+    assert len(picture.svg) < 300_000
+    assert "200 other runs" in scene.description
+
+
+def test_a_dashed_line_stands_at_the_epoch_that_was_kept(seen: Seen) -> None:
+    scene = loss_figure(*run(0), title=TITLE, kept_epoch=150)
+    mark = scene.items[-1]
+    assert isinstance(mark, Segments)
+    (line,) = lines(scene)
+    assert np.unique(mark.ends[:, [0, 2]]) == pytest.approx(line.points[150, 0])
+    assert "weights kept: epoch 150" in seen(scene).texts
+    assert "The weights of epoch 150 were kept." in scene.description
+
+
+def test_a_kept_epoch_without_a_history_is_no_mark(seen: Seen) -> None:
+    scene = loss_figure([], {}, title=TITLE, kept_epoch=3)
+    assert not [item for item in scene.items if isinstance(item, Segments) and item.role == "text"]
+    assert "no epochs yet" in seen(scene).texts
 
 
 def test_epochs_may_come_in_any_order() -> None:

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -46,3 +47,12 @@ def test_equal_points_share_one_cell_and_a_lone_one_has_its_own() -> None:
     assert cells.size == 1.0
     assert cells.counts.tolist() == [500, 1]
     assert np.abs(cells.centres - [[100, 100], [600, 300]]).max() <= 1.0
+
+
+def test_a_sample_of_each_cell_lies_in_it_and_every_point_may_be_it() -> None:
+    points = np.random.default_rng(0).uniform((50, 60), (650, 400), (50_000, 2))
+    cells = occupied_cells(points, budget=4000)
+    samples = cells.samples()
+    assert (np.abs(points[samples] - cells.centres) <= cells.size / 2 + 1e-9).all()
+    assert np.array_equal(samples, cells.samples())
+    assert np.mean(samples < 25_000) == pytest.approx(0.5, abs=0.05)

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from service.plots import Scene, fit_figure, render_png, render_svg
-from service.plots.palette import DARK, LIGHT
+from service.plots.heat import LEVELS
+from service.plots.palette import BLEND_TURNS, DARK, LIGHT
 from service.plots.scene import SERIES_ROLES, Circles, Dots, Polyline, Rects, Role, Segments, Text
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -22,6 +23,7 @@ EVERYTHING = Scene(
         Segments(np.array([[0.0, 40, 100, 40]]), "axis", width=4),
         Segments(np.empty((0, 4)), "grid"),
         Polyline(np.array([[0.0, 50], [50, 50], [100, 50]]), "accent", width=4),
+        Polyline(np.array([[0.0, 60], [50, 60], [100, 60]]), "dev", width=4, opacity=0.5),
         Circles(np.array([[60.0, 20]]), "dev", radius=6, opacity=1.0),
         Dots(np.array([[80.0, 20], [81, 20], [80, 21]]), "series-4", radius=5),
         Text(50, 72, "Text", anchor="middle", bold=True),
@@ -56,6 +58,20 @@ def test_png_paints_each_shape_in_the_colour_of_its_role(place: tuple[int, int],
 def test_png_blends_a_half_transparent_box_with_the_paper() -> None:
     expected = [(a + b) / 2 for a, b in zip(colour("data"), colour("background"), strict=True)]
     assert image(EVERYTHING).getpixel((40, 20)) == pytest.approx(expected, abs=2)
+
+
+def test_png_mixes_a_faint_line_with_the_paper_also_where_it_joins() -> None:
+    expected = [(a + b) / 2 for a, b in zip(colour("dev"), colour("background"), strict=True)]
+    for column in (20, 50, 80):
+        assert image(EVERYTHING).getpixel((column, 60)) == pytest.approx(expected, abs=2)
+
+
+def test_svg_boxes_are_outlined_where_they_are() -> None:
+    boxes = np.random.default_rng(0).integers(0, 90, (500, 4)).astype(np.float64)
+    document = render_svg(Scene(200, 200, "", "", (Rects(boxes, "high"),))).decode()
+    steps = np.array(re.findall(r"m(\S+) (\S+?)h(\S+?)v(\S+?)h-\S+?z", document), dtype=float)
+    assert np.cumsum(steps[:, :2], axis=0) == pytest.approx(boxes[:, :2])
+    assert steps[:, 2:] == pytest.approx(boxes[:, 2:])
 
 
 @pytest.mark.parametrize("scale", [1, 2, 4])
@@ -100,7 +116,7 @@ def test_svg_holds_every_shape() -> None:
     counts = {
         name: len(list(root.iter(SVG + name))) for name in ("rect", "path", "polyline", "circle", "text")
     }
-    assert counts == {"rect": 3, "path": 2, "polyline": 1, "circle": 1, "text": 2}
+    assert counts == {"rect": 1, "path": 4, "polyline": 2, "circle": 1, "text": 2}
 
 
 def test_svg_dots_step_from_place_to_place_without_drift() -> None:
@@ -145,7 +161,57 @@ def test_colours_stand_out_from_the_paper(palette: Mapping[Role, str]) -> None:
         return (pair[1] + 0.05) / (pair[0] + 0.05)
 
     assert all(contrast(role) >= 4.5 for role in ("text", "muted"))
-    assert all(contrast(role) >= 3.0 for role in (*SERIES_ROLES, "axis"))
+    assert all(contrast(role) >= 3.0 for role in (*SERIES_ROLES, "axis", "high", "low"))
+
+
+@pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
+@pytest.mark.parametrize("role", ["high", "low"])
+def test_words_on_every_shade_of_a_heat_map_are_legible(palette: Mapping[Role, str], role: Role) -> None:
+    for opacity in np.linspace(0, 1, LEVELS + 1):
+        shade = mixed(palette[role], palette["background"], opacity)
+        words = luminance(palette["background" if opacity >= BLEND_TURNS else "text"])
+        pair = sorted((luminance(shade), words))
+        assert (pair[1] + 0.05) / (pair[0] + 0.05) >= 3.5
+
+
+def mixed(ink: str, paper: str, opacity: float) -> str:
+    channels = [(int(ink[k : k + 2], 16), int(paper[k : k + 2], 16)) for k in (1, 3, 5)]
+    return "#" + "".join(f"{round(a * opacity + b * (1 - opacity)):02x}" for a, b in channels)
+
+
+# What eyes without red or green cones make of linear RGB: Machado, Oliveira, Fernandes, IEEE TVCG 15, 2009.
+DEFICIENCIES = {
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.01182, 0.04294, 0.968881],
+    ],
+}
+
+
+@pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
+@pytest.mark.parametrize("eyes", DEFICIENCIES)
+def test_hues_that_mean_opposites_differ_without_red_or_green_cones(
+    palette: Mapping[Role, str], eyes: str
+) -> None:
+    def seen_as(role: Role) -> np.ndarray:
+        channels = np.array([int(palette[role][k : k + 2], 16) for k in (1, 3, 5)]) / 255
+        linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+        return np.clip(DEFICIENCIES[eyes] @ linear, 0, 1) ** (1 / 2.2) * 255
+
+    for one, other in (
+        ("high", "low"),
+        ("data", "accent"),
+        ("data", "dev"),
+        ("data", "series-5"),
+        ("dev", "series-5"),
+    ):
+        assert np.linalg.norm(seen_as(one) - seen_as(other)) > 40
 
 
 def test_an_unknown_shape_is_refused() -> None:

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.plots.scales import LARGEST, linear_scale, log_scale, nice_step, spans_decades, tick_labels
+from service.plots.scales import (
+    LARGEST,
+    CategoryScale,
+    linear_scale,
+    log_scale,
+    nice_step,
+    spans_decades,
+    tick_labels,
+)
 from service.plots.scene import FloatArray
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -120,6 +128,21 @@ def test_axis_starts_at_zero_only_when_the_values_come_near() -> None:
     assert linear_scale(np.array([0.1, 10.0]), from_zero=True).low == 0.0
     assert linear_scale(np.array([9.0, 10.0]), from_zero=True).low > 8.0
     assert linear_scale(np.array([-1.0, 10.0]), from_zero=True).low < -1.0
+
+
+def test_categories_have_equal_places_from_left_to_right_or_from_the_top() -> None:
+    assert CategoryScale("abcd").fractions(np.arange(4.0)) == pytest.approx([0.125, 0.375, 0.625, 0.875])
+    assert CategoryScale("abcd", descending=True).fractions(np.array([0.0])) == pytest.approx([0.875])
+
+
+@pytest.mark.parametrize(
+    ("count", "target", "step"), [(10, 10, 1), (10, 9, 2), (100, 20, 5), (3, 1, 5), (0, 6, 1)]
+)
+def test_categories_are_thinned_to_round_numbers(count: int, target: int, step: int) -> None:
+    scale = CategoryScale([f"c{k}" for k in range(count)])
+    ticks = scale.ticks(target)
+    assert ticks == list(range(0, count, step))
+    assert scale.labels(ticks) == [f"c{k}" for k in range(0, count, step)]
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,23 @@ def test_fitted_text_fits(text: str) -> None:
     assert short == legible(text) or short.endswith(ELLIPSIS)
 
 
+@given(st.text(max_size=60))
+def test_text_cut_in_the_middle_fits_and_keeps_both_ends(text: str) -> None:
+    short = fitted(text, width=80.0, size=12.0, middle=True)
+    assert text_width(short, 12.0) <= 80.0
+    begin, cut, end = short.partition(ELLIPSIS)
+    assert short == legible(text) or cut
+    assert legible(text).startswith(begin)
+    assert legible(text).endswith(end)
+
+
+def test_names_that_differ_at_the_end_differ_when_cut_in_the_middle() -> None:
+    names = {
+        fitted(f"class of rather long names, number {k}", width=90, size=12, middle=True) for k in range(20)
+    }
+    assert len(names) == 20
+
+
 def test_a_megabyte_of_label_is_cut() -> None:
     assert len(fitted("x" * 1_000_000, width=300.0, size=12.0)) < 100
 
