@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 
 from alembic import context
+from service.datasets import orm as _datasets  # noqa: F401 - its tables join the metadata
 from service.jobs import orm
 
 connection: sa.Connection = context.config.attributes["connection"]

@@ -1,5 +1,6 @@
 """The composition root of the API: settings in, a FastAPI application out."""
 
+import asyncio
 import contextlib
 import gc
 import os
@@ -12,9 +13,10 @@ from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
 from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
+from starlette.concurrency import run_in_threadpool
 
 from service import __version__
-from service.api import events, jobs, meta, problems, results, schemas
+from service.api import datasets, events, jobs, meta, problems, results, schemas
 from service.api.changes import Changes
 from service.api.context import Context
 from service.api.metrics import RequestMetrics
@@ -43,7 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.add_middleware(RequestMetrics)
-    routers = [module.router for module in (jobs, results, events, meta)]
+    routers = [module.router for module in (jobs, datasets, results, events, meta)]
     for router in routers:
         app.include_router(router, dependencies=[Depends(no_unknown_parameters)])
     problems.install(app, [route for router in routers for route in router.routes])
@@ -65,6 +67,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     )
     # Torch takes a second or two to load: not before the first answer, but before the first prediction.
     threading.Thread(target=_load_torch, name="load-torch", daemon=True).start()
+    app.state.parsing = asyncio.Semaphore(settings.parse_slots)
+    await run_in_threadpool(datasets.sweep, app.state.context)
     async with changes.listening(settings.doorbell_dir):
         yield
     database.close()
@@ -93,6 +97,7 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
             routes=app.routes,
             tags=[
                 {"name": "jobs", "description": "Submit, follow and end jobs."},
+                {"name": "datasets", "description": "Upload tables and arrays to train on."},
                 {
                     "name": "results",
                     "description": "What a job leaves: history, events, parameters, pictures.",

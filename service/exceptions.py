@@ -6,7 +6,13 @@ __all__ = [
     "ColumnMismatch",
     "DatabaseBusy",
     "DatabaseNotReady",
+    "DatasetDamaged",
+    "DatasetInUse",
+    "DatasetNotFound",
+    "DatasetTooLarge",
+    "DiskFull",
     "IdempotencyConflict",
+    "InvalidDataset",
     "InvalidRequest",
     "InvalidSpec",
     "JobNotFound",
@@ -18,6 +24,7 @@ __all__ = [
     "ServiceError",
     "StartupFailed",
     "StateConflict",
+    "StorageBusy",
     "TrainingFailed",
 ]
 
@@ -84,6 +91,60 @@ class JobNotFound(ServiceError):
 
     code = "job_not_found"
     hint = "GET /v1/jobs lists the jobs. A deleted job is gone for good."
+
+
+class InvalidDataset(InvalidRequest):
+    """The uploaded file cannot be read as a table."""
+
+    code = "invalid_dataset"
+
+    def __init__(self, problems: list[Problem], message: str | None = None) -> None:
+        if message is None and len(problems) > 1:
+            message = f"The file has {len(problems)} problems."
+        super().__init__(problems, message)
+
+
+class DatasetTooLarge(ServiceError):
+    """The uploaded dataset is larger than this service takes."""
+
+    code = "dataset_too_large"
+    hint = "Send fewer rows or columns, or ask the operator to raise the limit (GET /v1/capabilities tells all limits)."
+
+
+class DatasetNotFound(ServiceError):
+    """There is no dataset with this id."""
+
+    code = "dataset_not_found"
+    hint = "GET /v1/datasets lists the datasets. A deleted dataset is gone for good."
+
+
+class DatasetInUse(ServiceError):
+    """A job that has not ended needs the dataset."""
+
+    code = "dataset_in_use"
+
+
+class DatasetDamaged(ServiceError):
+    """The files of the dataset are not as they were written."""
+
+    code = "dataset_damaged"
+    hint = "Delete the dataset and upload it again; the operator should look at the disk."
+
+
+class DiskFull(ServiceError):
+    """There is no room left on the service's disk."""
+
+    code = "disk_full"
+    hint = (
+        "Delete datasets that are not needed any more, or tell the operator. Nothing of the upload was kept."
+    )
+
+
+class StorageBusy(ServiceError):
+    """Another process holds the folder of the datasets."""
+
+    code = "storage_busy"
+    hint = "Try again in a moment."
 
 
 class StateConflict(ServiceError):

@@ -53,6 +53,14 @@ class Settings(BaseSettings):
     """A job whose process died so often is failed, not tried again."""
     predictor_cache: Annotated[int, Field(ge=1)] = 64
     """Trained models that are kept in memory for predictions."""
+    parse_slots: Annotated[int, Field(ge=1)] = 2
+    """Uploaded datasets that are read at the same time, each in a process of its own."""
+    parse_memory_bytes: Annotated[int, Field(ge=2**26)] = 2**30
+    """Memory of the process that reads an uploaded dataset; on Linux it is held to it."""
+    parse_seconds: Annotated[float, Field(gt=0)] = 600.0
+    """An uploaded dataset that cannot be read in this time is refused."""
+    min_free_bytes: Annotated[int, Field(ge=0)] = 256 * 2**20
+    """Room that uploads leave on the disk of the data folder: jobs have to write too."""
     log_format: Literal["auto", "console", "json"] = "auto"
     """Log lines for people, or JSON for machines; `auto` asks whether a terminal is watching."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -78,6 +86,11 @@ class Settings(BaseSettings):
     def doorbell_dir(self) -> Path:
         """Folder of the named pipes by which the processes of one machine wake each other."""
         return self.data_dir / "doorbells"
+
+    @property
+    def datasets_dir(self) -> Path:
+        """Folder of the uploaded datasets."""
+        return self.data_dir / "datasets"
 
 
 def _is_loopback(host: str) -> bool:

@@ -48,6 +48,13 @@ STATUS_OF: dict[type[ServiceError], int] = {
     exceptions.InvalidRequest: 422,
     exceptions.ColumnMismatch: 422,
     exceptions.JobNotFound: 404,
+    exceptions.InvalidDataset: 422,
+    exceptions.DatasetNotFound: 404,
+    exceptions.DatasetInUse: 409,
+    exceptions.DatasetTooLarge: 413,
+    exceptions.DatasetDamaged: 500,
+    exceptions.DiskFull: 507,
+    exceptions.StorageBusy: 503,
     exceptions.PictureNotAvailable: 404,
     exceptions.NoParameters: 409,
     exceptions.StateConflict: 409,
@@ -65,6 +72,7 @@ STATUS_OF: dict[type[ServiceError], int] = {
 _HEADERS: dict[type[ServiceError], dict[str, str]] = {
     Unauthorized: {"WWW-Authenticate": "Bearer"},
     exceptions.DatabaseBusy: {"Retry-After": "1"},
+    exceptions.StorageBusy: {"Retry-After": "1"},
 }
 
 _OF_HTTP = {

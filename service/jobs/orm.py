@@ -59,6 +59,8 @@ class Job(Base):
     environment: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
     """What must be equal for another attempt to repeat the training bit for bit."""
 
+    dataset_id: Mapped[str | None] = mapped_column(sa.String(64), index=True)
+    """The uploaded dataset that it trains on. No foreign key: a job that has ended outlives its dataset."""
     seed: Mapped[int] = mapped_column(sa.BigInteger)
     epochs: Mapped[int]
     epoch: Mapped[int] = mapped_column(default=0)

@@ -13,7 +13,11 @@ class Limits(BaseModel):
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     max_body_bytes: int = 32 * 2**20
-    """Bytes of one request body."""
+    """Bytes of one request body, uploads of datasets aside."""
+    max_upload_bytes: int = 2 * 2**30
+    """Bytes of one uploaded dataset, as sent and as unpacked."""
+    max_dataset_bytes: int = 8 * 2**30
+    """Bytes of one dataset as it is kept: each number of a CSV file takes eight."""
     max_rows: int = 10_000_000
     """Rows of one table."""
     max_features: int = 10_000

@@ -1,0 +1,110 @@
+"""The process that reads one uploaded file, and may die of it: `python -m service.tables.child`.
+
+Its order comes as one line of JSON on standard input, which then stays open for as long as the answer is wanted.
+What it has to say it leaves in the order's folder: the manifest, or a refusal. Its exit code tells which.
+"""
+
+import errno
+import os
+import resource
+import sys
+import threading
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from service.exceptions import DatasetTooLarge, InvalidDataset, Problem
+from service.tables.orders import Budget, ReadOrder
+
+__all__ = ["DISK_FULL", "ENVIRONMENT", "FAILED", "OUT_OF_MEMORY", "REFUSAL", "REFUSED", "Refusal", "main"]
+
+ENVIRONMENT = {
+    # Threads, pools and arenas reserve address space that nobody uses, and address space is what is limited.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "ARROW_IO_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",
+    # Blocks of megabytes come and go: given back at once, they leave no holes behind.
+    "MALLOC_MMAP_THRESHOLD_": "262144",
+}
+"""To be added to the environment that this process is started with."""
+REFUSAL = "refusal.json"
+REFUSED, OUT_OF_MEMORY, DISK_FULL, FAILED = 3, 4, 5, 6
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class Refusal(BaseModel):
+    """Why a file was not read.
+
+    Attributes:
+        problems: Of the file; none when it is too large.
+    """
+
+    message: str
+    hint: str
+    problems: tuple[Problem, ...] | None = None
+
+
+def main() -> int:
+    """Read the file that standard input orders, within its budget.
+
+    Returns:
+        The exit code: 0, or one of this module's.
+    """
+    order = ReadOrder.model_validate_json(_first_line())
+    threading.Thread(target=_end_with_parent, name="lifeline", daemon=True).start()
+    # Imported before the limits are set: what the libraries themselves take is no part of the budget.
+    from service.tables.reading import read_table
+
+    _limit(order)
+    try:
+        read_table(order)
+    except (InvalidDataset, DatasetTooLarge) as error:
+        problems = tuple(error.problems) if isinstance(error, InvalidDataset) else None
+        refusal = Refusal(message=error.message, hint=error.hint, problems=problems)
+        (order.folder / REFUSAL).write_text(refusal.model_dump_json(), "utf-8")
+        return REFUSED
+    except MemoryError:
+        return OUT_OF_MEMORY
+    except OSError as error:
+        if error.errno == errno.ENOMEM:
+            return OUT_OF_MEMORY
+        if error.errno in _FULL:
+            return DISK_FULL
+        raise
+    return 0
+
+
+def _first_line() -> bytes:
+    """Read up to the line's end and not further: `sys.stdin` would hold a lock that nobody may wait for at the end."""
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        line += os.read(0, 1) or b"\n"
+    return bytes(line)
+
+
+def _end_with_parent() -> None:
+    """End when nobody waits for the answer any more: then standard input comes to its end."""
+    while os.read(0, 1024):
+        pass
+    os._exit(FAILED)
+
+
+def _limit(order: ReadOrder) -> None:
+    """Hold this process to its budget. Address space counts, so the mapping of an Arrow file is added to it."""
+    budget: Budget = order.budget
+    seconds = int(budget.seconds) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        mapped = order.source.stat().st_size if order.options.format == "arrow" else 0
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+        limit = pages * resource.getpagesize() + budget.memory_bytes + mapped
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)
