@@ -1,0 +1,1 @@
+"""A model for fitd: radial basis functions."""
