@@ -15,7 +15,7 @@ PORT        ?= 8000
 DATA_DIR    ?= fitd-data
 
 .DEFAULT_GOAL := help
-.PHONY: help install run serve test lint types imports contract docs openapi constraints bench clean
+.PHONY: help install run serve test lint types imports contract docs openapi constraints bench examples clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,8 +42,14 @@ serve: install ## Run the service alone
 run: install ## Start the service and walk through the tutorial's job
 	@$(BIN)/python examples/tutorial.py --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR)
 
+examples: install ## Run all examples, on the service at PORT or on one of their own
+	@PORT=$(PORT) FITD=$(abspath $(BIN))/fitd PYTHON=$(abspath $(BIN))/python bash examples/run-all.sh
+
+# Two processes, each with a service of its own; the tests of one file stay together.
+TEST_PROCESSES ?= 2
+
 test: install ## Run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 lint: install ## Check style
 	$(BIN)/ruff format --check .

@@ -22,8 +22,9 @@ import httpx2
 import torch
 
 from service import __version__
-from service.spec.job import complete, parse
+from service.spec.intake import parse
 from service.spec.limits import Limits
+from service.training.frames import load
 from service.training.trainer import Trainer
 from service.training.warmup import warm_up
 
@@ -120,7 +121,8 @@ def tutorial_loop() -> float:
 
 def engine() -> float | None:
     """The bare engine: what a runner does for the same job, without service and database."""
-    return Trainer(complete(parse(SPEC, Limits()))).fit().train_loss
+    plan = parse(SPEC, Limits())
+    return Trainer(plan, load(plan.spec.data)).fit().train_loss
 
 
 def _times(service: _Service, rounds: int) -> dict[str, list[float]]:

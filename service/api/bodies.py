@@ -80,12 +80,17 @@ def _validated(body: bytes, model: type[Model]) -> Model:
         raise InvalidRequest(problems_of(error, model)) from None
 
 
-def request_body(model: type[BaseModel], example: object) -> dict[str, Any]:
-    """Describe a body for an endpoint's OpenAPI entry; `app.openapi` adds the model's schema to the components."""
+def request_body(model: type[BaseModel], examples: dict[str, Any]) -> dict[str, Any]:
+    """Describe a body for an endpoint's OpenAPI entry; `app.openapi` adds the model's schema to the components.
+
+    Args:
+        model: What the body is.
+        examples: By name, as OpenAPI has them: each with a summary and a value.
+    """
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
     return {
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": schema, "example": example}},
+            "content": {"application/json": {"schema": schema, "examples": examples}},
         }
     }

@@ -21,11 +21,17 @@ from service.db import after_commit
 from service.doorbell import JOB_CHANGED, JOB_QUEUED
 from service.exceptions import InvalidRequest, Problem
 from service.jobs import attempts, repository, service
+from service.jobs.library import DatabaseLibrary
 from service.jobs.lifecycle import TERMINAL, Status
 from service.jobs.orm import Job
 from service.jobs.repository import JobFilter
+from service.spec.advice import advice
 from service.spec.estimates import estimated_seconds, job_bytes
-from service.spec.job import JobSpec, complete, parse
+from service.spec.intake import check, parse, read
+from service.spec.job import JobSpec
+from service.spec.library import EmptyLibrary
+from service.spec.plan import Plan
+from service.spec.stored import StoredData
 
 __all__ = ["router"]
 
@@ -39,16 +45,24 @@ _METADATA = re.compile(r"metadata\[(.+)\]", re.DOTALL)
 _JOB: dict[str, Any] = {"model": JobOut}
 
 
-async def _spec(request: Request, running: Running) -> tuple[bytes, JobSpec]:
-    """Read the spec from the body; a large one off the event loop."""
+async def _plan(request: Request, running: Running, owner: Owner) -> tuple[bytes, Plan]:
+    """Read the spec from the body and check it; off the event loop where it is large or refers to something."""
     limits = running.settings.limits
     body = await json_body(request, max_bytes=limits.max_body_bytes)
-    if len(body) <= INLINE_BYTES:
-        return body, parse(body, limits)
-    return body, await run_in_threadpool(parse, body, limits)
+    if len(body) > INLINE_BYTES:
+        return body, await run_in_threadpool(_checked, body, running, owner)
+    spec = read(body, limits)
+    if isinstance(spec.data, StoredData) or spec.model.init_from_job is not None:
+        return body, await run_in_threadpool(_checked, body, running, owner)
+    return body, check(spec, limits, EmptyLibrary())
 
 
-Sent = Annotated[tuple[bytes, JobSpec], Depends(_spec)]
+def _checked(body: bytes, running: Context, owner: str) -> Plan:
+    with running.database.read() as session:
+        return parse(body, running.settings.limits, DatabaseLibrary(session, owner))
+
+
+Sent = Annotated[tuple[bytes, Plan], Depends(_plan)]
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -74,15 +88,15 @@ Prefer = Annotated[
         },
         **documented(401, 413, 415, 422),
     },
-    openapi_extra=request_body(JobSpec, examples.TUTORIAL),
+    openapi_extra=request_body(JobSpec, examples.JOBS),
 )
 async def submit(
     running: Running, owner: Owner, sent: Sent, idempotency_key: IdempotencyKey = None, prefer: Prefer = None
 ) -> Response:
     """Queue a job and answer 202, or wait for its end as `Prefer: wait` asks."""
-    body, spec = sent
+    body, plan = sent
     wait = _preferred_wait(prefer)
-    job_id = await run_in_threadpool(_submit, running, owner, body, spec, idempotency_key)
+    job_id = await run_in_threadpool(_submit, running, owner, body, plan, idempotency_key)
     view, _ = await _when_ended(running, owner, job_id, wait)
     headers = {"Location": f"/v1/jobs/{job_id}"}
     if wait:
@@ -90,9 +104,9 @@ async def submit(
     return json_response(view, 200 if wait and view["terminal"] else 202, headers)
 
 
-def _submit(running: Context, owner: str, body: bytes, spec: JobSpec, key: str | None) -> str:
+def _submit(running: Context, owner: str, body: bytes, plan: Plan, key: str | None) -> str:
     with running.database.write() as session:
-        job = service.submit(session, spec=spec, body=body, owner=owner, idempotency_key=key)
+        job = service.submit(session, plan=plan, body=body, owner=owner, idempotency_key=key)
         after_commit(session, lambda: running.doorbell.ring(JOB_QUEUED))
     return job.id
 
@@ -133,41 +147,26 @@ def _view(running: Context, owner: str, job_id: str) -> tuple[dict[str, Any], in
     operation_id="validate_job",
     summary="Check a spec without running it",
     responses={200: {"model": Validation}, **documented(401, 413, 415, 422)},
-    openapi_extra=request_body(JobSpec, examples.TUTORIAL),
+    openapi_extra=request_body(JobSpec, examples.JOBS),
 )
 async def validate(running: Running, _owner: Owner, sent: Sent) -> Response:
     """Tell every problem of a spec at once, or its completed form with what it will take."""
     return json_response(await run_in_threadpool(_validation, running, sent[1]))
 
 
-def _validation(running: Context, spec: JobSpec) -> dict[str, Any]:
-    effective = complete(spec)
+def _validation(running: Context, plan: Plan) -> dict[str, Any]:
     with running.database.read() as session:
         measured = [worker.about.get("step_seconds") for worker in attempts.workers(session)]
     step_seconds = next((one for one in measured if one), None)
     return {
         "object": "validation",
         "valid": True,
-        "spec": effective.model_dump(mode="json"),
-        "parameters": effective.parameter_count,
-        "peak_bytes": job_bytes(effective),
-        "estimated_seconds": estimated_seconds(effective, step_seconds=step_seconds),
-        "warnings": _warnings(effective),
+        "spec": plan.spec.model_dump(mode="json"),
+        "parameters": plan.parameter_count,
+        "peak_bytes": job_bytes(plan),
+        "estimated_seconds": estimated_seconds(plan, step_seconds=step_seconds),
+        "warnings": advice(plan),
     }
-
-
-def _warnings(spec: JobSpec) -> list[dict[str, str]]:
-    size = spec.training.batch_size
-    if not isinstance(size, int):
-        return []
-    pointer = "/training/batch_size"
-    if size > spec.data.row_count:
-        message = f"There are only {spec.data.row_count} rows: this is the same as `full`."
-        return [{"pointer": pointer, "code": "batch_larger_than_data", "message": message}]
-    if size & (size - 1):
-        message = "Powers of two, such as 32, 64 or 256, use the hardware best."
-        return [{"pointer": pointer, "code": "not_a_power_of_two", "message": message}]
-    return []
 
 
 def _metadata_filter(request: Request) -> dict[str, str]:

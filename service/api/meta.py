@@ -91,7 +91,7 @@ def metrics(running: Running) -> Response:
     responses={200: {"model": Capabilities}, **documented(401)},
 )
 def capabilities(running: Running, _owner: Owner) -> Response:
-    """List models, losses and optimizers with the JSON Schema of their parameters, and the limits of a job."""
+    """List models, layers, losses, optimizers, schedulers and all else by name, each with the JSON Schema of its parameters; and the limits of a job."""
     with running.database.read() as session:
         devices = {
             name for worker in _alive(attempts.workers(session)) for name in worker.about.get("devices", [])
@@ -101,8 +101,6 @@ def capabilities(running: Running, _owner: Owner) -> Response:
             "object": "capabilities",
             "version": __version__,
             **catalog(),
-            "schedulers": [],
-            "metrics": [],
             "plots": list(Plot),
             "devices": sorted(devices),
             "limits": running.settings.limits.model_dump(),

@@ -1,16 +1,25 @@
 """From a job to its pictures."""
 
 import math
+from collections.abc import Callable, Mapping
 from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from sqlalchemy.orm import Session
 
+from service import plots
 from service.api.negotiation import PNG
-from service.exceptions import PictureNotAvailable
+from service.exceptions import PictureNotAvailable, TrainingFailed
 from service.jobs import repository, service
+from service.jobs.history import History
 from service.jobs.orm import Job
-from service.plots import Scene, fit_figure, loss_figure, render_png, render_svg
+from service.plots import Run, Scene
 from service.spec.job import JobSpec
+
+if TYPE_CHECKING:
+    from service.inference.sample import Sample
 
 __all__ = ["Plot", "draw", "render"]
 
@@ -20,72 +29,277 @@ class Plot(StrEnum):
 
     LOSS = "loss"
     """Loss over the epochs."""
+    LEARNING_RATE = "learning_rate"
+    """Learning rate over the epochs."""
     FIT = "fit"
-    """The data with the fitted line."""
+    """The data with the fitted line or curve; of one feature."""
+    PREDICTED = "predicted"
+    """Predicted numbers over actual ones."""
+    RESIDUALS = "residuals"
+    """Errors over the predicted numbers."""
+    RESIDUAL_HISTOGRAM = "residual_histogram"
+    """How often errors of each size are."""
+    CONFUSION = "confusion"
+    """Actual classes against predicted ones."""
+    BOUNDARY = "boundary"
+    """Regions of the predicted classes; of two features."""
+    WEIGHTS = "weights"
+    """Weights of the first layer."""
 
 
 MAX_POINTS = 100_000
+"""Rows that are drawn at most; of more, some are picked evenly."""
+CURVE_POINTS = 400
 
 
-def draw(session: Session, job: Job, plot: Plot) -> Scene:
+def draw(session: Session, job: Job, plot: Plot, *, datasets: Path) -> Scene:
     """Draw a picture of a job.
+
+    Args:
+        session: Any session.
+        job: The job.
+        plot: Which picture.
+        datasets: The folder of the stored datasets.
 
     Raises:
         PictureNotAvailable: The job is not of the kind that this picture shows.
         StateConflict: The picture needs parameters, and the job has none yet.
         NoParameters: The job ended without parameters.
     """
-    return {Plot.LOSS: _loss, Plot.FIT: _fit}[plot](session, job)
+    if plot in _OF_HISTORY:
+        return _OF_HISTORY[plot](job, repository.history(session, job))
+    return _OF_ROWS[plot](job, _sample(session, job, datasets))
 
 
 def render(scene: Scene, media: str) -> bytes:
     """Write a picture as PNG or SVG."""
-    return render_png(scene) if media == PNG else render_svg(scene)
+    return plots.render_png(scene) if media == PNG else plots.render_svg(scene)
 
 
-def _loss(session: Session, job: Job) -> Scene:
-    history = repository.history(session, job)
-    recorded = {
-        name: series.tolist()
-        for name, series in history.columns.items()
-        if name in {"train_loss", "dev_loss"}
-    }
-    series = {
+def _title(what: str, job: Job) -> str:
+    return f"{what} of {job.name or job.id}"
+
+
+def _loss(job: Job, history: History) -> Scene:
+    runs = _runs(history)
+    kept = (job.result or {}).get("kept_run") or len(runs)
+    main = runs[kept - 1] if runs else history
+    others: list[Run] = [(_own_epochs(one), _losses(one)) for one in runs if one is not main]
+    kept_epoch = (job.result or {}).get("kept_epoch")
+    if kept_epoch is not None and len(main.epochs) and kept_epoch != main.epochs[-1]:
+        kept_epoch -= int(main.epochs[0]) - 1
+    else:
+        kept_epoch = None  # The last epoch's parameters are kept as a rule: no mark is needed.
+    return plots.loss_figure(
+        _own_epochs(main),
+        _losses(main),
+        title=_title("Loss", job),
+        kept_epoch=kept_epoch,
+        other_runs=others,
+    )
+
+
+def _own_epochs(run: History) -> list[int]:
+    """Count the epochs of one training from 1: several lie over each other."""
+    epochs: list[int] = (run.epochs - run.epochs[:1] + 1).tolist()
+    return epochs
+
+
+def _runs(history: History) -> list[History]:
+    """Cut the history of a job with several trainings into theirs; one where there is one."""
+    run = history.columns.get("run")
+    if run is None or not len(run):
+        return [history]
+    ends = [*np.flatnonzero(np.diff(run)), len(run) - 1]
+    starts = [0, *(end + 1 for end in ends[:-1])]
+    epochs = history.epochs
+    return [history.between(int(epochs[a]), int(epochs[b])) for a, b in zip(starts, ends, strict=True)]
+
+
+def _losses(history: History) -> dict[str, list[float]]:
+    recorded = {name: history.columns[name].tolist() for name in ("train_loss", "dev_loss")}
+    return {
         name: values
         for name, values in recorded.items()
         if name == "train_loss" or not all(map(math.isnan, values))
     }
-    return loss_figure(history.epochs.tolist(), series, title=f"Loss of {job.name or job.id}")
 
 
-def _fit(session: Session, job: Job) -> Scene:
-    from service.inference.predictor import Predictor
-    from service.training.data import load
+def _learning_rate(job: Job, history: History) -> Scene:
+    rates = history.columns["learning_rate"].tolist()
+    return plots.learning_rate_figure(history.epochs.tolist(), rates, title=_title("Learning rate", job))
+
+
+_OF_HISTORY: Mapping[Plot, Callable[[Job, History], Scene]] = {
+    Plot.LOSS: _loss,
+    Plot.LEARNING_RATE: _learning_rate,
+}
+
+
+def _sample(session: Session, job: Job, datasets: Path) -> "Sample":
+    from service.inference.sample import Sample
 
     spec = JobSpec.model_validate_json(repository.spec_text(session, [job.seq])[job.seq])
-    if len(spec.data.feature_names) != 1:
-        message = f"The job has {len(spec.data.feature_names)} features: a line can be drawn over one."
-        raise PictureNotAvailable(message, hint="The loss picture is there for every job.")
-    predictor = Predictor(spec, service.parameters_of(session, job).data)
-    table = load(spec.data)
-    # More points than a picture can show are left out evenly, before they become Python's numbers.
-    step = max(1, len(table) // MAX_POINTS)
-    x, y = table.features[::step, 0], table.target[::step, 0]
-    ends = [float(x.min()), float(x.max())]
-    return fit_figure(
-        x.tolist(),
-        y.tolist(),
-        ends,
-        predictor.predict({predictor.feature_names[0]: ends}),
-        x_label=predictor.feature_names[0],
-        y_label=predictor.target_name,
-        title=f"Fit of {job.name or job.id}",
-        subtitle=_equation(job, predictor.feature_names[0], predictor.target_name),
+    parameters = service.parameters_of(session, job).data
+    try:
+        return Sample.of(spec, parameters, datasets=datasets, limit=MAX_POINTS)
+    except TrainingFailed as error:
+        raise PictureNotAvailable(error.message, hint=error.hint) from None
+
+
+def _fit(job: Job, sample: "Sample") -> Scene:
+    feature = _numeric_features(sample, count=1)[0]
+    _require_numbers(sample)
+    x = sample.column(feature).astype(np.float64)
+    linear = sample.spec.model.type == "linear"
+    line = np.linspace(np.nanmin(x), np.nanmax(x), 2 if linear else CURVE_POINTS)
+    target = sample.predictor.target_names[0]
+    return plots.fit_figure(
+        x,
+        sample.actual,
+        line,
+        next(iter(sample.predictor.predict_arrays({feature: line}).columns.values())),
+        x_label=feature,
+        y_label=target,
+        title=_title("Fit", job),
+        subtitle=_equation(job, target),
+        parts=sample.parts or None,
     )
 
 
-def _equation(job: Job, feature: str, target: str) -> str | None:
-    if not job.result or job.result.get("intercept") is None:
+def _predicted(job: Job, sample: "Sample") -> Scene:
+    _require_numbers(sample)
+    return plots.predicted_figure(
+        sample.actual,
+        sample.predicted,
+        target=sample.predictor.target_names[0],
+        title=_title("Predictions", job),
+        parts=sample.parts or None,
+    )
+
+
+def _residuals(job: Job, sample: "Sample") -> Scene:
+    _require_numbers(sample)
+    return plots.residuals_figure(
+        sample.predicted,
+        sample.actual - sample.predicted,
+        target=sample.predictor.target_names[0],
+        title=_title("Residuals", job),
+        parts=sample.parts or None,
+    )
+
+
+def _residual_histogram(job: Job, sample: "Sample") -> Scene:
+    _require_numbers(sample)
+    return plots.residual_histogram_figure(
+        sample.actual - sample.predicted,
+        target=sample.predictor.target_names[0],
+        title=_title("Residuals", job),
+    )
+
+
+def _confusion(job: Job, sample: "Sample") -> Scene:
+    """Count the rows that nothing was fitted to, where there are any: the test rows, else those for dev."""
+    labels = _require_classes(sample)
+    if len(labels) > plots.MOST_CLASSES:
+        message = f"There are {len(labels)} classes: more than {plots.MOST_CLASSES} cannot be told apart."
+        raise PictureNotAvailable(
+            message, hint="The metrics in the result are there for any number of classes."
+        )
+    part = next((name for name in ("test", "dev") if name in sample.parts), None)
+    shown = sample.only(part) if part else sample
+    actual, found = shown.actual.astype(int), shown.predicted.astype(int)
+    matrix = np.zeros((len(labels), len(labels)))
+    np.add.at(matrix, (actual, found), 1)
+    subtitle = f"{part or 'train'} rows"
+    return plots.confusion_figure(matrix, labels, title=_title("Confusion", job), subtitle=subtitle)
+
+
+def _boundary(job: Job, sample: "Sample") -> Scene:
+    labels = _require_classes(sample)
+    names = _numeric_features(sample, count=2)
+    x, y = (sample.column(name).astype(np.float64) for name in names)
+    grid_x = plots.grid_axis(x, count=plots.GRID_COLUMNS)
+    grid_y = plots.grid_axis(y, count=plots.GRID_ROWS)
+    across, down = np.meshgrid(grid_x, grid_y)
+    outputs = sample.predictor.outputs({names[0]: across.ravel(), names[1]: down.ravel()})
+    return plots.boundary_figure(
+        x,
+        y,
+        sample.actual.astype(int),
+        _regions(sample, outputs, shape=across.shape),
+        grid_x=grid_x,
+        grid_y=grid_y,
+        x_label=names[0],
+        y_label=names[1],
+        labels=labels,
+        title=_title("Classes", job),
+    )
+
+
+def _regions(sample: "Sample", outputs: Any, *, shape: tuple[int, ...]) -> Any:  # noqa: ANN401 - tensors and arrays
+    meaning = sample.predictor.meaning(outputs)
+    if meaning.probabilities is None:
+        return meaning.values.reshape(shape).numpy()
+    probabilities = meaning.probabilities.numpy()
+    return probabilities.reshape(*shape, -1) if probabilities.shape[1] > 1 else probabilities.reshape(shape)
+
+
+def _weights(job: Job, sample: "Sample") -> Scene:
+    first = sample.predictor.first_weights
+    if first is None:
+        message = "The model has no layer with a matrix or filters of weights."
+        raise PictureNotAvailable(message, hint="GET /v1/jobs/{id}/parameters gives all tensors.")
+    preparation = sample.predictor.preparation
+    inputs = preparation.names
+    pixels = preparation.shape[-2:]
+    if preparation.is_image and first.ndim == 2 and first.shape[1] == math.prod(pixels):  # noqa: PLR2004 - a matrix
+        # A layer over flattened images of one channel: each of its outputs looks for a picture.
+        first = first.reshape(-1, *pixels)
+    named = list(inputs) if first.ndim == 2 and first.shape[1] == len(inputs) else None  # noqa: PLR2004 - a matrix
+    return plots.weights_figure(first, title=_title("Weights of the first layer", job), inputs=named)
+
+
+_OF_ROWS: Mapping[Plot, Callable[[Job, "Sample"], Scene]] = {
+    Plot.FIT: _fit,
+    Plot.PREDICTED: _predicted,
+    Plot.RESIDUALS: _residuals,
+    Plot.RESIDUAL_HISTOGRAM: _residual_histogram,
+    Plot.CONFUSION: _confusion,
+    Plot.BOUNDARY: _boundary,
+    Plot.WEIGHTS: _weights,
+}
+
+
+def _require_numbers(sample: "Sample") -> None:
+    if sample.labels or sample.spec.loss.target != "values":
+        message = "The job predicts no numbers."
+        raise PictureNotAvailable(message, hint="Of classes there are the pictures confusion and boundary.")
+
+
+def _require_classes(sample: "Sample") -> list[str]:
+    if sample.labels:
+        return sample.labels
+    message = "The job predicts no classes."
+    raise PictureNotAvailable(message, hint="Of numbers there are the pictures fit, predicted and residuals.")
+
+
+def _numeric_features(sample: "Sample", *, count: int) -> tuple[str, ...]:
+    names = sample.predictor.feature_names
+    inputs = sample.predictor.preparation.inputs
+    if len(names) == count and all(one.kind == "number" for one in inputs):
+        return names
+    what = "one feature of numbers" if count == 1 else "two features of numbers"
+    message = f"The job has {len(names)} features: this picture is drawn over {what}."
+    raise PictureNotAvailable(message, hint="The loss picture is there for every job.")
+
+
+def _equation(job: Job, target: str) -> str | None:
+    """Write a line or polynomial of few terms as a formula."""
+    result = job.result or {}
+    intercept, weights = result.get("intercept"), result.get("coefficients")
+    if not isinstance(intercept, float) or not weights or len(weights) > 4:  # noqa: PLR2004 - fits a line of the picture
         return None
-    slope, intercept = job.result["coefficients"][feature], job.result["intercept"]
-    return f"{target} = {slope:.4g}·{feature} {'+' if intercept >= 0 else '-'} {abs(intercept):.4g}"
+    terms = [f"{weight:.4g}·{name}" for name, weight in weights.items()]
+    terms.append(f"{intercept:.4g}")
+    return f"{target} = {' + '.join(terms)}".replace("+ -", "- ")

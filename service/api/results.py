@@ -25,7 +25,7 @@ from service.jobs.orm import Job
 from service.spec.job import JobSpec
 
 if TYPE_CHECKING:
-    from service.inference.predictor import Predictor
+    from service.inference.predictor import Predicted, Predictor
 
 __all__ = ["router"]
 
@@ -123,9 +123,9 @@ def parameters(running: Running, owner: Owner, job_id: str, accept: Accept = Non
 def _parameters(spec: JobSpec, data: bytes) -> dict[str, Any]:
     from service.training import weights
 
-    tensors = weights.from_bytes(data)
-    by_feature, intercept = weights.coefficients(tensors, spec.data.feature_names)
-    return {"coefficients": by_feature, "intercept": intercept, "tensors": weights.to_json(tensors)}
+    tensors, preparation = weights.from_bytes(data), weights.preparation_of(data)
+    linear = weights.coefficients(tensors, preparation, model=spec.model.type) or (None, None)
+    return {"coefficients": linear[0], "intercept": linear[1], "tensors": weights.to_json(tensors)}
 
 
 def _spec_of(session: Session, job: Job) -> JobSpec:
@@ -149,11 +149,11 @@ def _spec_of(session: Session, job: Job) -> JobSpec:
     },
 )
 def plot(running: Running, owner: Owner, job_id: str, plot: pictures.Plot, accept: Accept = None) -> Response:
-    """Draw the loss over the epochs, or the data with the fitted line; SVG unless Accept prefers PNG."""
+    """Draw a picture; SVG unless Accept prefers PNG."""
     media = negotiate(accept, (SVG, PNG))
     with running.database.read() as session:
         job = service.get(session, job_id, owner=owner)
-        scene = pictures.draw(session, job, plot)
+        scene = pictures.draw(session, job, plot, datasets=running.settings.datasets_dir)
     return Response(pictures.render(scene, media), media_type=media)
 
 
@@ -162,7 +162,7 @@ def plot(running: Running, owner: Owner, job_id: str, plot: pictures.Plot, accep
     operation_id="predict",
     summary="Predict rows with a trained job",
     responses={200: {"model": Prediction}, **documented(401, 404, 409, 413, 415, 422)},
-    openapi_extra=request_body(PredictionRequest, examples.PREDICTION),
+    openapi_extra=request_body(PredictionRequest, examples.PREDICTIONS),
 )
 async def predict(running: Running, owner: Owner, job_id: str, request: Request) -> Response:
     """Predict the target for each row, in raw units; rows come back in the form in which they were sent."""
@@ -177,25 +177,43 @@ def _predict(running: Context, owner: str, job_id: str, asked: PredictionRequest
         job = service.get(session, job_id, owner=owner)
         # An id is never used twice and parameters never change: the id is key enough.
         predictor = running.predictors.get(job.id, lambda: _predictor(session, job))
-    values = _predicted(predictor, columns, by_row=asked.rows is not None)
+    found = _predicted(predictor, columns, by_row=asked.rows is not None)
     answer: dict[str, Any] = {"object": "prediction", "job_id": job_id}
+    beside = {"probabilities": found.probabilities, "std": found.std}
+    beside = {name: values for name, values in beside.items() if values}
     if asked.rows is None:
-        return json_response({**answer, "columns": {predictor.target_name: values}})
-    return json_response({**answer, "rows": [{predictor.target_name: value} for value in values]})
+        return json_response({**answer, "columns": found.columns, **beside})
+    return json_response({**answer, "rows": _as_rows(found.columns, beside, count=len(asked.rows))})
 
 
-def _predicted(
-    predictor: "Predictor", columns: Mapping[str, Sequence[float]], *, by_row: bool
-) -> list[float]:
+def _as_rows(
+    columns: Mapping[str, Sequence[Any]], beside: Mapping[str, Mapping[str, Sequence[float]]], *, count: int
+) -> list[dict[str, Any]]:
+    return [
+        {name: values[row] for name, values in columns.items()}
+        | {what: {name: values[row] for name, values in some.items()} for what, some in beside.items()}
+        for row in range(count)
+    ]
+
+
+def _predicted(predictor: "Predictor", columns: Mapping[str, Sequence[Any]], *, by_row: bool) -> "Predicted":
     """Predict; where rows were sent, point to the first of them instead of to a column that was not sent."""
     try:
         return predictor.predict(columns)
     except ColumnMismatch as error:
         if not by_row:
             raise
-        ends = [(problem.pointer or "").removeprefix("/columns") for problem in error.problems]
-        found = zip(error.problems, ends, strict=True)
-        raise ColumnMismatch([dataclasses.replace(p, pointer=f"/rows/0{end}") for p, end in found]) from None
+        raise ColumnMismatch(
+            [dataclasses.replace(p, pointer=_in_rows(p.pointer)) for p in error.problems]
+        ) from None
+
+
+def _in_rows(pointer: str | None) -> str:
+    """Turn a pointer into columns, `/columns/x/3`, into one into rows: `/rows/3/x`."""
+    tokens = (pointer or "").removeprefix("/columns").split("/")[1:]
+    if len(tokens) > 1 and tokens[-1].isdecimal():
+        return f"/rows/{tokens[-1]}/{'/'.join(tokens[:-1])}"
+    return "/".join(["/rows/0", *tokens])
 
 
 def _predictor(session: Session, job: Job) -> "Predictor":
@@ -205,7 +223,7 @@ def _predictor(session: Session, job: Job) -> "Predictor":
     return Predictor(_spec_of(session, job), stored.data)
 
 
-def _columns(asked: PredictionRequest) -> Mapping[str, Sequence[float]]:
+def _columns(asked: PredictionRequest) -> Mapping[str, Sequence[Any]]:
     if (asked.columns is None) == (asked.rows is None):
         message = "A prediction needs either columns or rows, and not both."
         raise InvalidRequest([Problem("", "missing", message, 'As in {"columns": {"x": [0.5]}}.')])

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.jobs.lifecycle import Status, StopReason
 from service.spec.job import JobSpec
 from service.spec.limits import Limits
+from service.spec.values import Cell, Values
 
 __all__ = [
     "Capabilities",
@@ -54,17 +55,94 @@ class Queue(Wire):
     """Jobs that a worker takes before this one."""
 
 
+Weights = dict[str, float | None]
+
+
+class Truth(Wire):
+    """The parameters behind synthetic data, and how far the fit is from them."""
+
+    coefficients: Weights
+    intercept: float
+    difference: "Difference"
+
+
+class Difference(Wire):
+    """True parameters minus fitted ones."""
+
+    coefficients: Weights
+    intercept: float | None
+
+
+class PartRows(Wire):
+    """How many rows each part has."""
+
+    train: int
+    dev: int
+    test: int
+
+
+class SplitOut(Wire):
+    """Which rows were for what."""
+
+    rows: PartRows
+    digest: str
+    """SHA-256 over one byte for each row of the data: 0 train, 1 dev, 2 test, 255 left out."""
+
+
+Metrics = dict[str, Any]
+"""Metrics by name: numbers, null where undefined; a confusion matrix is a list of rows."""
+
+
+class Run(Wire):
+    """One of several trainings of a job."""
+
+    kind: Literal["restart", "fold", "final", "training"]
+    seed: int
+    first_epoch: int
+    """Number of its first epoch in the job's history."""
+    epochs: int
+    stop_reason: str
+    train_loss: float | None
+    dev_loss: float | None
+    metrics: dict[str, Metrics]
+
+
+class Summary(Wire):
+    """A figure over all folds."""
+
+    mean: float
+    std: float
+    """Standard deviation, with n - 1 in the denominator."""
+    folds: int
+
+
 class Result(Wire):
     """What came out."""
 
     train_loss: float | None
     """Loss of the final parameters over all training rows."""
     dev_loss: float | None
+    """The same over the dev rows; null where there are none."""
     test_loss: float | None
-    metrics: dict[str, float]
-    coefficients: dict[str, float] | None = None
-    """Of a linear model: by feature name, in raw units."""
-    intercept: float | None = None
+    """The same over the test rows, which nothing else has looked at."""
+    metrics: dict[str, Metrics]
+    """By part (`train`, `dev`, `test`), then by name; in raw units."""
+    coefficients: Weights | dict[str, Weights] | None = None
+    """Of a linear model: by input name, in raw units; with several outputs, by output name first."""
+    intercept: float | Weights | None = None
+    truth: Truth | None = None
+    """Of synthetic data whose formula the model can take on."""
+    classes: list[str | float] | None = None
+    """In the order of the network's outputs and of a confusion matrix."""
+    kept_epoch: int
+    """Epoch of the history whose parameters the job has."""
+    split: SplitOut
+    runs: list[Run] | None = None
+    """All trainings, where there are several."""
+    kept_run: int | None = None
+    """Which of them the parameters are from, counted from 1."""
+    cross_validation: dict[str, Summary] | None = None
+    """Dev loss (`loss`) and dev metrics over the folds."""
     warnings: list["JobError"]
     """What makes the fit doubtful, such as a loss that grew."""
 
@@ -180,34 +258,52 @@ class Parameters(Wire):
 
     object: Literal["parameters"]
     job_id: str
-    coefficients: dict[str, float | None] | None
-    """Of a linear model: by feature name, in raw units."""
-    intercept: float | None
+    coefficients: Weights | dict[str, Weights] | None
+    """Of a linear model: by input name, in raw units; with several outputs, by output name first."""
+    intercept: float | Weights | None
     tensors: dict[str, Tensor]
     """By state-dict name."""
-
-
-Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class PredictionRequest(BaseModel):
     """Rows to predict, by column or by row."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
-    columns: dict[str, Annotated[list[Number], Field(fail_fast=True)]] | None = None
-    """The values of each feature, all of one length."""
-    rows: Annotated[list[dict[str, Number]], Field(fail_fast=True)] | None = None
+    columns: dict[str, Values] | None = None
+    """The values of each feature, all of one length: numbers, texts, or arrays; null where one is missing."""
+    rows: Annotated[list[dict[str, Cell]], Field(fail_fast=True)] | None = None
     """One object for each row."""
 
 
+Value = float | str | list[int] | None
+
+
 class Prediction(Wire):
-    """The predictions, in the form in which the rows were sent."""
+    """The predictions in raw units, in the form in which the rows were sent.
+
+    By row, probabilities and standard deviations stand beside the predictions of each row.
+    """
 
     object: Literal["prediction"]
     job_id: str
-    columns: dict[str, Series] | None = None
-    rows: list[dict[str, float | None]] | None = None
+    columns: dict[str, list[Value]] | None = None
+    """By target column: numbers, or the classes themselves."""
+    probabilities: dict[str, Series] | None = None
+    """Of each class, or of yes for each label; only where the loss gives probabilities."""
+    std: dict[str, Series] | None = None
+    """Standard deviation of each prediction; only of `GaussianNLLLoss`."""
+    rows: list["PredictedRow"] | None = None
+
+
+class PredictedRow(Wire):
+    """The prediction of one row: a field for each target column, and these."""
+
+    model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
+    __pydantic_extra__: dict[str, Value | dict[str, float | None]]
+
+    probabilities: dict[str, float | None] | None = None
+    std: dict[str, float | None] | None = None
 
 
 class StatusEvent(Wire):
@@ -275,14 +371,21 @@ class Capabilities(Wire):
 
     object: Literal["capabilities"]
     version: str
-    models: list[CapabilityEntry]
-    losses: list[CapabilityEntry]
-    optimizers: list[CapabilityEntry]
     data: list[CapabilityEntry]
     distributions: list[CapabilityEntry]
     noise: list[CapabilityEntry]
-    training: list[CapabilityEntry]
+    preprocessing: list[CapabilityEntry]
+    models: list[CapabilityEntry]
+    layers: list[CapabilityEntry]
+    initializers: list[CapabilityEntry]
+    losses: list[CapabilityEntry]
+    optimizers: list[CapabilityEntry]
     schedulers: list[CapabilityEntry]
+    regularization: list[CapabilityEntry]
+    training: list[CapabilityEntry]
+    augmentation: list[CapabilityEntry]
+    evaluation: list[CapabilityEntry]
+    splits: list[CapabilityEntry]
     metrics: list[CapabilityEntry]
     plots: list[str]
     devices: list[str]

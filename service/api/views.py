@@ -8,6 +8,7 @@ import orjson
 from fastapi import Response
 from sqlalchemy.orm import Session
 
+from service.api.pictures import Plot
 from service.jobs import repository
 from service.jobs.history import History
 from service.jobs.lifecycle import TERMINAL, Status
@@ -83,7 +84,7 @@ def _eta(started: datetime | None, reported: datetime | None, fraction: float) -
 def _links(job_id: str) -> dict[str, str]:
     base = f"/v1/jobs/{job_id}"
     parts = ("history", "events", "parameters", "predict", "cancel")
-    plots = {f"plot_{name}": f"{base}/plots/{name}" for name in ("loss", "fit")}
+    plots = {f"plot_{name}": f"{base}/plots/{name}" for name in Plot}
     return {"self": base, **{part: f"{base}/{part}" for part in parts}, **plots}
 
 

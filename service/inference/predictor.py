@@ -1,18 +1,43 @@
 """A trained model that predicts, in raw units on both sides."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from service.exceptions import ColumnMismatch, Problem
+from service.inference.values import as_column, label_of, value_problem
 from service.spec.columns import did_you_mean
 from service.spec.job import JobSpec
 from service.spec.pointers import pointer_to
-from service.training.components import build_network
-from service.training.data import DTYPES
-from service.training.weights import from_bytes
+from service.tables.frame import Array
+from service.training import scoring
+from service.training.embedding import network_of
+from service.training.objective import Objective, Predictions
+from service.training.weights import from_bytes, preparation_of
 
-__all__ = ["Predictor"]
+__all__ = ["Predicted", "Predictor"]
+
+BLOCK_ROWS = 8192
+"""Rows that are predicted at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """Predictions of some rows.
+
+    Attributes:
+        columns: By target column: values in raw units, or the classes themselves.
+        probabilities: Of each class (or of each label), by name; empty where the loss gives none.
+        std: By target column: standard deviations in raw units; empty but for `GaussianNLLLoss`.
+    """
+
+    columns: dict[str, list[Any]]
+    probabilities: dict[str, list[float]] = field(default_factory=dict)
+    std: dict[str, list[float]] = field(default_factory=dict)
 
 
 class Predictor:
@@ -20,7 +45,7 @@ class Predictor:
 
     Attributes:
         feature_names: The columns it needs.
-        target_name: The column it gives.
+        target_names: The columns it gives.
     """
 
     def __init__(self, spec: JobSpec, parameters: bytes) -> None:
@@ -28,41 +53,104 @@ class Predictor:
 
         Args:
             spec: The effective spec of the job.
-            parameters: Its trained tensors in the safetensors format.
+            parameters: Its trained tensors and its preparation in the safetensors format.
         """
-        self.feature_names = spec.data.feature_names
-        self.target_name = spec.data.target_name
-        self._dtype = DTYPES[spec.training.dtype]
-        self._network = build_network(
-            spec.model, features=len(self.feature_names), targets=1, dtype=self._dtype
-        )
+        self.preparation = preparation_of(parameters)
+        self.feature_names = self.preparation.feature_names
+        self._objective = Objective(spec.loss)
+        self._network = network_of(spec.model, self.preparation)
         self._network.load_state_dict(from_bytes(parameters))
         self._network.eval()
 
-    def predict(self, columns: Mapping[str, Sequence[float]]) -> list[float]:
-        """Predict one number for each row.
+    @property
+    def target_names(self) -> tuple[str, ...]:
+        """The columns it gives."""
+        return ("output",) if self._objective.spec.roles else self.preparation.target.names
+
+    @property
+    def classes(self) -> tuple[str | float, ...]:
+        """The classes that it predicts, by their codes; empty where it gives numbers."""
+        # Losses that compare two inputs are taught by classes, but what the network gives for one is a score.
+        known = () if self._objective.spec.roles else self.preparation.target.classes
+        return tuple(int(one) if isinstance(one, float) and one.is_integer() else one for one in known)
+
+    def predict(self, columns: Mapping[str, Sequence[Any]]) -> Predicted:
+        """Predict each row.
 
         Args:
-            columns: Values of each feature, all of one length; other columns are not wanted.
+            columns: Values of each feature, all of one length, in raw units; other columns are not wanted.
 
         Returns:
-            The predictions, in units of the target.
+            The predictions in raw units, and probabilities where there are classes.
 
         Raises:
-            ColumnMismatch: A feature is missing, unknown, or differs in length.
+            ColumnMismatch: A feature is missing, unknown, of another kind, or differs in length.
         """
         problems = self._problems(columns)
         if problems:
             raise ColumnMismatch(problems)
-        features = torch.tensor(
-            [columns[name] for name in self.feature_names], dtype=self._dtype
-        ).T.contiguous()
-        with torch.inference_mode():
-            predictions: list[float] = self._network(features)[:, 0].tolist()
-        return predictions
+        inputs = zip(self.preparation.inputs, self.feature_names, strict=True)
+        return self.predict_arrays({name: as_column(one, columns[name]) for one, name in inputs})
 
-    def _problems(self, columns: Mapping[str, Sequence[float]]) -> list[Problem]:
-        unknown = [name for name in columns if name not in self.feature_names]
+    @property
+    def first_weights(self) -> npt.NDArray[np.float64] | None:
+        """Weights of the first layer that has any: a matrix (outputs, inputs), or filters (outputs, inputs, …)."""
+        parameters = (p for name, p in self._network.named_parameters() if not name.startswith("embeddings."))
+        first = next((p for p in parameters if p.dim() in {2, 4}), None)
+        return None if first is None else first.detach().double().numpy()
+
+    def outputs(self, arrays: Mapping[str, Array]) -> torch.Tensor:
+        """Give what the network itself puts out: shape (rows, outputs)."""
+        features = self.preparation.features(arrays)
+        if len(features) == 0:
+            return torch.empty(0, self.preparation.outputs or 1)
+        return scoring.outputs(self._network, features, block=BLOCK_ROWS)
+
+    def predict_arrays(self, arrays: Mapping[str, Array]) -> Predicted:
+        """Predict rows given as arrays of a frame: categories as their codes at the training."""
+        meaning = self.meaning(self.outputs(arrays))
+        code = self.preparation.target
+        values = meaning.values.unsqueeze(1) if meaning.values.dim() == 1 else meaning.values.flatten(1)
+        if self.classes:
+            columns = {code.names[0]: [self.classes[place] for place in values[:, 0].tolist()]}
+        elif code.kind == "sequence":
+            columns = {code.names[0]: [[label for label in row if label >= 0] for row in values.tolist()]}
+        else:
+            raw = code.to_raw(values)
+            columns = dict(zip(self._output_names(raw.shape[1]), raw.T.tolist(), strict=True))
+        return Predicted(
+            columns,
+            {} if meaning.probabilities is None else self._probabilities(meaning.probabilities),
+            {} if meaning.std is None else self._std(meaning.std),
+        )
+
+    def meaning(self, outputs: torch.Tensor) -> Predictions:
+        """Say what the network's outputs mean; values still in the units of the training."""
+        return self._objective.predictions(outputs)
+
+    def truth(self, target: torch.Tensor) -> torch.Tensor:
+        """Give encoded targets in the form of `Predictions.values`."""
+        return self._objective.truth(target)
+
+    def _output_names(self, outputs: int) -> Sequence[str]:
+        names = self.target_names
+        return names if len(names) == outputs else [f"{names[0]}[{place}]" for place in range(outputs)]
+
+    def _probabilities(self, probabilities: torch.Tensor) -> dict[str, list[float]]:
+        """Name the probabilities of classes by class, and those of yes by target."""
+        classes = self.classes
+        if len(classes) == 2 and probabilities.shape[1] == 1:  # noqa: PLR2004 - the class and its opposite
+            probabilities = torch.cat([1 - probabilities, probabilities], dim=1)
+        if probabilities.dim() > 2:  # noqa: PLR2004 - one for each step of a sequence
+            return {}
+        names = [label_of(one) for one in classes] or list(self._output_names(probabilities.shape[1]))
+        return dict(zip(names, probabilities.T.tolist(), strict=True))
+
+    def _std(self, std: torch.Tensor) -> dict[str, list[float]]:
+        scale = torch.tensor(self.preparation.target.scale or (1.0,), dtype=torch.float64)
+        return dict(zip(self._output_names(std.shape[1]), (std.double() * scale).T.tolist(), strict=True))
+
+    def _problems(self, columns: Mapping[str, Sequence[Any]]) -> list[Problem]:
         found = [
             Problem(
                 pointer_to("columns", name),
@@ -70,7 +158,8 @@ class Predictor:
                 f"The model was not trained on `{name}`.",
                 did_you_mean(name, self.feature_names),
             )
-            for name in unknown
+            for name in columns
+            if name not in self.feature_names
         ]
         for name in self.feature_names:
             if name not in columns:
@@ -79,7 +168,10 @@ class Predictor:
                 found.append(Problem("/columns", "missing", message, hint))
         lengths = {len(values) for values in columns.values()}
         if not found and len(lengths) > 1:
-            found.append(
-                Problem("/columns", "ragged_columns", "The columns differ in length.", "Give all one length.")
-            )
+            message = "The columns differ in length."
+            found.append(Problem("/columns", "ragged_columns", message, "Give all one length."))
+        for one, name in zip(self.preparation.inputs, self.feature_names, strict=True) if not found else ():
+            problem = value_problem(one, columns[name])
+            if problem is not None:
+                found.append(Problem(pointer_to("columns", name, *problem.place), *problem.what))
         return found

@@ -1,6 +1,7 @@
 """What workers do with jobs: claim, report, finish, give back. Every write is fenced by the attempt number."""
 
 import hashlib
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -212,7 +213,13 @@ def _values(progress: Progress) -> dict[str, Any]:
     losses = progress.epochs.columns["train_loss"]
     if losses:
         values |= {"epoch": progress.epochs.first + len(losses) - 1, "train_loss": losses[-1]}
+        values["dev_loss"] = _last_number(progress.epochs.columns.get("dev_loss", ()))
     return values
+
+
+def _last_number(series: Sequence[float]) -> float | None:
+    """Give the last value; None where there is none, or it is not a finite number."""
+    return series[-1] if series and math.isfinite(series[-1]) else None
 
 
 def register_worker(session: Session, worker_id: str, *, slots: int) -> None:

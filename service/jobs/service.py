@@ -7,10 +7,13 @@ from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
+from service.datasets import service as datasets
 from service.db import now
 from service.exceptions import (
+    DatasetNotFound,
     IdempotencyConflict,
     InvalidRequest,
+    InvalidSpec,
     JobNotFound,
     NoParameters,
     Problem,
@@ -20,32 +23,37 @@ from service.jobs import repository
 from service.jobs.lifecycle import TERMINAL, Status, StopReason
 from service.jobs.orm import Job, JobParameters
 from service.jobs.repository import JobFilter
-from service.spec.job import JobSpec, complete
+from service.spec.plan import Plan
+from service.spec.stored import StoredData
 
 __all__ = ["cancel", "delete", "get", "list_jobs", "parameters_of", "status_of", "submit"]
 
 
 def submit(
-    session: Session, *, spec: JobSpec, body: bytes, owner: str, idempotency_key: str | None = None
+    session: Session, *, plan: Plan, body: bytes, owner: str, idempotency_key: str | None = None
 ) -> Job:
     """Queue a job. Once the session's transaction is committed, the job will be trained.
 
     Args:
         session: A writing session.
-        spec: The parsed spec.
-        body: The body it was parsed from.
+        plan: Of the effective spec.
+        body: The body it was read from.
         owner: Whose job it is.
         idempotency_key: The same key with the same body gives the job that was submitted first.
 
     Raises:
         IdempotencyConflict: The key was used with another body.
+        InvalidSpec: The dataset was deleted meanwhile.
     """
     digest = hashlib.sha256(body).hexdigest()
     if idempotency_key is not None:
         known = repository.find_by_idempotency_key(session, owner=owner, key=idempotency_key)
         if known is not None:
             return _repeated(known, digest)
-    effective = complete(spec)
+    spec = plan.spec
+    dataset_id = spec.data.id if isinstance(spec.data, StoredData) else None
+    if dataset_id is not None:
+        _keep_dataset(session, dataset_id, owner=owner)
     job = Job(
         id=_new_id(),
         owner=owner,
@@ -55,16 +63,29 @@ def submit(
         status=Status.QUEUED,
         created_at=now(),
         attempt=0,
-        seed=effective.training.seed,
-        epochs=spec.training.epochs,
+        seed=spec.training.seed,
+        epochs=plan.epochs,
+        dataset_id=dataset_id,
     )
     return repository.insert(
         session,
         job,
         sent=body.decode(),
-        effective=effective.model_dump_json(exclude={"name", "metadata"}),
+        effective=spec.model_dump_json(exclude={"name", "metadata"}),
         metadata=spec.metadata,
     )
+
+
+def _keep_dataset(session: Session, dataset_id: str, *, owner: str) -> None:
+    """Make sure that a dataset is still there, and stays until the job that needs it is committed.
+
+    Raises:
+        InvalidSpec: It was deleted since the spec was checked.
+    """
+    try:
+        datasets.get(session, dataset_id, owner=owner, keep=True)
+    except DatasetNotFound as error:
+        raise InvalidSpec([Problem("/data/id", "unknown_dataset", error.message, error.hint)]) from None
 
 
 def _repeated(known: Job, digest: str) -> Job:

@@ -1,10 +1,24 @@
 """Everything a spec can name, with the JSON Schema of its parameters: read off the models themselves."""
 
+import functools
 from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from service.spec import data, losses, models, optimizers
+from service.spec import (
+    augmentation,
+    data,
+    evaluation,
+    initializers,
+    layers,
+    losses,
+    models,
+    optimizers,
+    schedulers,
+)
+from service.spec.metrics import METRICS
+from service.spec.preprocessing import PreprocessingSpec
+from service.spec.regularization import Regularization
 from service.spec.training import TrainingSpec
 
 __all__ = ["catalog"]
@@ -14,15 +28,32 @@ _UNIONS: dict[str, Any] = {
     "distributions": data.Distribution,
     "noise": data.Noise,
     "models": models.ModelSpec,
+    "layers": layers.LayerSpec,
+    "initializers": initializers.AnyInitializer,
     "losses": losses.LossSpec,
     "optimizers": optimizers.OptimizerSpec,
+    "schedulers": schedulers.SchedulerSpec,
+    "augmentation": augmentation.Augmentation,
+    "splits": evaluation.Split,
+}
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "preprocessing": PreprocessingSpec,
+    "regularization": Regularization,
+    "training": TrainingSpec,
+    "evaluation": evaluation.EvaluationSpec,
 }
 
 
+@functools.cache
 def catalog() -> dict[str, list[dict[str, Any]]]:
     """List every name that a spec may hold, by kind; each with a summary and a JSON Schema with defaults and bounds."""
     listed = {kind: [_entry(member) for member in _members(union)] for kind, union in _UNIONS.items()}
-    return {**listed, "training": [_entry(TrainingSpec, name="training")]}
+    sections = {name: [_entry(model, name=name)] for name, model in _SECTIONS.items()}
+    metrics = [
+        {"name": name, "summary": about.summary, "schema": {"type": "string", "const": name}}
+        for name, about in METRICS.items()
+    ]
+    return {**listed, **sections, "metrics": metrics}
 
 
 def _members(union: Any) -> tuple[type[BaseModel], ...]:  # noqa: ANN401 - a typing construct

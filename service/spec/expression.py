@@ -22,6 +22,12 @@ _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Div: operator.truediv,
     ast.Pow: operator.pow,
 }
+_COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
 _ON_NUMBERS: dict[str, Callable[[float], float]] = {
     "abs": abs,
     **{n: getattr(math, n) for n in FUNCTIONS if n != "abs"},
@@ -29,7 +35,8 @@ _ON_NUMBERS: dict[str, Callable[[float], float]] = {
 _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
 
 _ALLOWED = (
-    "Allowed are numbers, feature names, + - * / **, parentheses, pi, e and " + ", ".join(FUNCTIONS) + "."
+    "Allowed are numbers, feature names, + - * / **, parentheses, pi, e, "
+    f"{', '.join(FUNCTIONS)}, and one comparison by < <= > >= around it all."
 )
 
 
@@ -79,12 +86,18 @@ class Expression:
         if sum(1 for _ in ast.walk(root)) > MAX_NODES:
             raise ExpressionError(f"The expression has more than {MAX_NODES} parts.")
         names: set[str] = set()
-        _check(root, names)
+        for part in _sides(root):
+            _check(part, names)
         return cls(
             text=text,
             names=frozenset(names - (CONSTANTS.keys() - {identifier(column) for column in columns})),
             _root=root,
         )
+
+    @property
+    def is_condition(self) -> bool:
+        """Whether it is a comparison, which gives 1 where it holds and 0 elsewhere."""
+        return len(_sides(self._root)) > 1
 
     def unknown(self, columns: Iterable[str]) -> list[str]:
         """Give the names that are no column, sorted."""
@@ -101,7 +114,11 @@ class Expression:
             An array of that shape, or a float if the expression uses no column.
         """
         columns = {identifier(name): value for name, value in values.items()}
-        return _evaluate(self._root, {**CONSTANTS, **columns}, functions)
+        known = {**CONSTANTS, **columns}
+        sides = [_evaluate(side, known, functions) for side in _sides(self._root)]
+        if isinstance(self._root, ast.Compare):  # mypy reads the kind of node here.
+            return _COMPARISONS[type(self._root.ops[0])](*sides) * 1.0
+        return sides[0]
 
 
 def identifier(column: str) -> str:
@@ -119,6 +136,15 @@ def _parsed(text: str) -> ast.expr:
             else "it is nested too deeply or holds a stray character"
         )
         raise ExpressionError(f"The expression cannot be read: {reason}.") from None
+
+
+def _sides(root: ast.expr) -> list[ast.expr]:
+    """Give both sides of a comparison, or the expression itself."""
+    match root:
+        case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
+            return [left, right]
+        case _:
+            return [root]
 
 
 def _check(node: ast.expr, names: set[str]) -> None:

@@ -65,12 +65,17 @@ def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]
         One problem for each error, at most `MAX_PROBLEMS`.
     """
     details = error.errors(include_url=False, include_input=True)
-    return [_problem(one, model) for one in details[:MAX_PROBLEMS]]
+    found: dict[tuple[str | None, int], Problem] = {}
+    for number, one in enumerate(details[:MAX_PROBLEMS]):
+        place = _Place.walk(model, one["loc"])
+        problem = _problem(one, place)
+        # A value that fits no member of a union is one problem, not one for each member: the first is told.
+        found.setdefault((problem.pointer, -1 if place.branched else number), problem)
+    return list(found.values())
 
 
-def _problem(error: ErrorDetails, model: type[BaseModel]) -> Problem:
+def _problem(error: ErrorDetails, place: "_Place") -> Problem:
     kind = error["type"]
-    place = _Place.walk(model, error["loc"])
     context: Mapping[str, Any] = error.get("ctx", {})
     tokens = list(place.tokens)
     if kind in {"union_tag_invalid", "union_tag_not_found"}:
@@ -120,6 +125,7 @@ class _Place:
         self._parent: Mapping[str, Any] = root
         self._node: Mapping[str, Any] = root
         self.tokens: list[str | int] = []
+        self.branched = False
 
     @classmethod
     def walk(cls, model: type[BaseModel], location: Iterable[str | int]) -> "_Place":
@@ -133,6 +139,12 @@ class _Place:
         if token in self._tag_map and "discriminator" in self._node:
             # pydantic names the chosen member of a union in the location; the body has no such level.
             self._node = self._resolved({"$ref": self._tag_map[str(token)]})
+            return
+        branches = self._branches
+        if branches:
+            # So does a union without such a tag, with a label that is in no schema.
+            self._node = {name: value for branch in reversed(branches) for name, value in branch.items()}
+            self.branched = True
             return
         if token == "[key]" and "additionalProperties" not in self._node:  # noqa: S105 - pydantic's word
             return  # The error is about the name just entered, not about anything below it.
@@ -156,6 +168,12 @@ class _Place:
         if "$ref" in node:
             return {**self._definitions.get(node["$ref"].rsplit("/", 1)[-1], {})}
         return node
+
+    @property
+    def _branches(self) -> list[Mapping[str, Any]]:
+        options = self._node.get("oneOf") or self._node.get("anyOf", [])
+        real = [self._resolved(one) for one in options if one.get("type") != "null"]
+        return real if len(real) > 1 else []
 
     @property
     def _tag_map(self) -> Mapping[str, str]:

@@ -6,10 +6,11 @@ from pydantic import Field, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError, ValidationError
 
 from service.exceptions import Problem
-from service.spec.base import SpecModel
+from service.spec.augmentation import Augmentation
+from service.spec.base import NonNegative, SpecModel
 from service.spec.limits import Limits, over_limit
 
-__all__ = ["BatchSize", "Device", "Dtype", "TrainingSpec"]
+__all__ = ["BatchSize", "Device", "Dtype", "EarlyStopping", "TrainingSpec"]
 
 
 def _one_error(value: Any, handler: ValidatorFunctionWrapHandler) -> int | str:  # noqa: ANN401 - any JSON value
@@ -29,6 +30,19 @@ Dtype = Literal["float32", "float64"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
+class EarlyStopping(SpecModel):
+    """Stop when the fit no longer gets better."""
+
+    monitor: Literal["dev_loss", "train_loss"] = "dev_loss"
+    """The loss that is watched."""
+    patience: Annotated[int, Field(ge=1)] = 10
+    """Epochs without improvement after which the training stops."""
+    min_delta: NonNegative = 0.0
+    """Smallest decrease that counts as improvement, in units of the loss."""
+    restore_best: bool = True
+    """Keep the parameters of the best epoch instead of those of the last."""
+
+
 class TrainingSpec(SpecModel):
     """How long, in which portions and on what to train."""
 
@@ -38,13 +52,26 @@ class TrainingSpec(SpecModel):
     """Rows of one step: a number, `full` for all, `auto` for the largest power of two that fits."""
     shuffle: bool = True
     """Draw a new order of the rows for each epoch, as `torch.utils.data.DataLoader` does; no effect when full."""
+    drop_last: bool = False
+    """Leave out the last batch of an epoch when it is smaller than the others."""
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
     """Seed of the initial parameters and of the row order. Left out, the service draws one and reports it."""
     dtype: Dtype = "float32"
     """Number format of data and parameters."""
     device: Device = "auto"
     """Where to train; `auto` takes an accelerator if the worker has one."""
+    early_stopping: EarlyStopping | None = None
+    """Stop before the last epoch when the fit no longer gets better."""
+    augmentation: Annotated[tuple[Augmentation, ...], Field(max_length=20)] = ()
+    """Random changes of each batch, in this order, so that the network sees more than the rows there are."""
+    restarts: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Trainings from as many seeds (`seed`, `seed + 1`, …), against local optima and saddle points; the one with
+    the lowest dev loss, or train loss where there is no dev set, is kept."""
 
     def problems(self, limits: Limits) -> list[Problem]:
         """Tell what is above its limit; pointers are relative to `training`."""
-        return over_limit("/epochs", "epochs", self.epochs, limits.max_epochs)
+        found = over_limit("/epochs", "epochs", self.epochs, limits.max_epochs)
+        if self.drop_last and not isinstance(self.batch_size, int) and self.batch_size == "full":
+            message = "One batch of all rows has no smaller last one."
+            found.append(Problem("/drop_last", "incompatible_fields", message, "Choose a batch_size."))
+        return found

@@ -6,8 +6,9 @@ from typing import Any
 import torch
 
 from service.spec.job import JobSpec
+from service.spec.models import LinearModel, PolynomialModel
 from service.spec.optimizers import SGD
-from service.training.data import Table
+from service.training.rows import Rows, Table
 
 __all__ = ["largest_stable_lr"]
 
@@ -25,7 +26,7 @@ MAX_SIZE = 1000
 """Above so many features (or rows, if these are fewer) the eigenvalue would take longer than seconds."""
 
 
-def largest_stable_lr(spec: JobSpec, table: Table) -> float | None:
+def largest_stable_lr(spec: JobSpec, table: Rows) -> float | None:
     """Compute the learning rate above which full-batch SGD diverges on a linear model.
 
     With the Hessian's largest eigenvalue L (curvature of the loss times that of the inputs' second
@@ -38,19 +39,30 @@ def largest_stable_lr(spec: JobSpec, table: Table) -> float | None:
         table: Its training rows, of shape (rows, features) and (rows, targets).
 
     Returns:
-        The bound, or None where none is known: adaptive optimizers, losses without curvature, dampening,
-        and tables of more than `MAX_SIZE` features.
+        The bound, or None where none is known: other models than linear ones, adaptive optimizers, losses
+        without curvature, dampening, rows of different weights, and tables of more than `MAX_SIZE` features.
     """
-    curvature = _CURVATURE[spec.loss.type](spec.loss)
-    optimizer = spec.optimizer
+    curvature = _CURVATURE.get(spec.loss.type, lambda _: None)(spec.loss)
+    optimizer, model = spec.optimizer, spec.model
     if curvature is None or not isinstance(optimizer, SGD) or optimizer.dampening != 0:
+        return None
+    if not isinstance(model, LinearModel | PolynomialModel) or not _is_plain(spec):
+        return None
+    if not isinstance(table, Table) or table.weight is not None or table.features.dim() != 2:  # noqa: PLR2004 - a matrix
         return None
     if min(table.features.shape) > MAX_SIZE:
         return None
-    largest = curvature * _largest_input_moment(table, bias=spec.model.bias) + optimizer.weight_decay
+    largest = curvature * _largest_input_moment(table, bias=model.bias) + optimizer.weight_decay
+    largest += 2 * spec.regularization.l2
     momentum = optimizer.momentum
     slack = 1 + 2 * momentum if optimizer.nesterov else 1.0
     return 2 * (1 + momentum) / (slack * largest)
+
+
+def _is_plain(spec: JobSpec) -> bool:
+    """Whether the descent is the plain one that the bound is made for."""
+    changed = spec.scheduler or spec.optimizer.parameter_groups or spec.model.output_activation
+    return not changed and spec.regularization.clip_grad_norm is None
 
 
 def _largest_input_moment(table: Table, *, bias: bool) -> float:

@@ -1,46 +1,93 @@
-"""The training loop: the reference that every faster engine must equal."""
+"""All trainings of one job: one of them, or restarts from several seeds, or the folds of a cross-validation."""
 
 import dataclasses
-import math
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import torch
 
 from service.exceptions import TrainingFailed
+from service.spec.estimates import is_streamed, largest_batch
 from service.spec.job import JobSpec
-from service.training.callbacks import Callback, Pulse, Stop
-from service.training.components import build_loss, build_network, build_optimizer
-from service.training.data import DTYPES, Batches, Table, load, require_finite
+from service.spec.plan import Plan
+from service.tables.frame import Frame
+from service.training import scoring
+from service.training.callbacks import Callback, Pulses
+from service.training.embedding import network_of
+from service.training.initial import start_from
+from service.training.judge import Judge, Score
+from service.training.loop import Extra, Loop, Trained
+from service.training.objective import Objective
+from service.training.preparation import Preparation, fitted
+from service.training.rows import DTYPES, Rows, Table, require_finite
+from service.training.splits import Parts, folded, split, usable_rows
 from service.training.stability import largest_stable_lr
+from service.training.streaming import StoredRows
 
-__all__ = ["Fit", "Trainer", "diverged", "lower_lr_hint"]
+__all__ = ["Fit", "Run", "Trainer", "diverged", "lower_lr_hint"]
 
-PULSE_SECONDS = 0.025
-"""How often the callbacks hear of the training; cancel, progress and history are as fine as this."""
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One training of a job.
+
+    Attributes:
+        kind: `training`, `restart`, `fold`, or `final` after the folds.
+        seed: Of its initial parameters and its row order.
+        first_epoch: Number of its first epoch in the job's history.
+        trained: How it ended.
+        score: Its losses and metrics on all parts.
+    """
+
+    kind: str
+    seed: int
+    first_epoch: int
+    trained: Trained
+    score: Score
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What a training leaves.
+    """What a job's trainings leave.
 
     Attributes:
-        state_dict: Trained tensors by torch's names, on the CPU.
-        train_loss: Loss of these very parameters over all training rows; None if it is not finite.
-        first_loss: Loss of the first epoch; None if it was not finite.
-        epochs: Completed epochs.
-        stop_reason: `completed`, `stopped` (a callback asked) or `diverged`.
+        state_dict: Trained tensors of the kept training by torch's names, on the CPU.
+        preparation: How raw columns become the network's inputs.
+        score: Losses and metrics of these very parameters.
+        trained: How the kept training ended.
+        stop_reason: `completed`, `early_stopped`, `stopped` (a callback asked) or `diverged`.
+        epochs: Completed epochs of all trainings.
+        runs: All trainings, in their order; one where nothing is repeated.
+        kept: Which of them is kept.
+        parts: Its rows for training, dev and test.
+        split_digest: Names the split.
         largest_stable_lr: The bound above which gradient descent diverges here, where it is known;
             only of a training that diverged or grew.
     """
 
     state_dict: dict[str, torch.Tensor]
-    train_loss: float | None
-    first_loss: float | None
-    epochs: int
+    preparation: Preparation
+    score: Score
+    trained: Trained
     stop_reason: str
+    epochs: int
+    runs: tuple[Run, ...]
+    kept: int
+    parts: Parts
+    split_digest: str
     largest_stable_lr: float | None = None
+
+    @property
+    def train_loss(self) -> float | None:
+        """Loss of the final parameters over all training rows; None if it is not finite."""
+        return self.score.losses["train"]
+
+    @property
+    def first_loss(self) -> float | None:
+        """Loss of the kept training's first epoch; None if it was not finite."""
+        return self.trained.first_loss
 
     @property
     def loss_grew(self) -> bool:
@@ -50,182 +97,229 @@ class Fit:
         )
 
 
-class Trainer:
-    """Trains one job: `Trainer(spec, callbacks=[…]).fit()`.
+@dataclass(slots=True)
+class _Setting:
+    """The rows of one training, prepared."""
 
-    The spec must be an effective one (`service.spec.job.complete`), its device resolved.
+    parts: Parts
+    preparation: Preparation
+    rows: dict[str, Rows] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    run: Run
+    state: dict[str, torch.Tensor]
+    setting: _Setting
+
+
+class Trainer:
+    """Trains one job: `Trainer(plan, frame, callbacks=[…]).fit()`.
+
+    The plan must be that of an effective spec (`service.spec.intake`), and the frame hold its rows.
     """
 
     def __init__(
         self,
-        spec: JobSpec,
+        plan: Plan,
+        frame: Frame,
         *,
         callbacks: Sequence[Callback] = (),
         device: str = "cpu",
-        table: Table | None = None,
+        initial: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
-        """Build everything that the loop needs.
+        """Split and prepare the rows.
 
         Args:
-            spec: The effective spec.
+            plan: Shapes and sizes of the effective spec.
+            frame: The rows.
             callbacks: Hear of the training in this order.
             device: The torch device to train on.
-            table: Rows to use instead of those of the spec's data, when the caller has them already.
+            initial: Tensors of an earlier job to start from, where the spec asks for them.
 
         Raises:
             TrainingFailed: The data cannot be trained on.
         """
-        dtype = DTYPES[spec.training.dtype]
-        self.spec = spec
-        self._callbacks = callbacks
-        self._table = (load(spec.data) if table is None else table).to(torch.device(device), dtype)
-        require_finite(self._table)
-        seed = _seed_of(spec)
-        torch.manual_seed(seed)
-        features, targets = self._table.features.shape[1], self._table.target.shape[1]
-        self.network = build_network(spec.model, features=features, targets=targets, dtype=dtype).to(device)
-        self._loss = build_loss(spec.loss)
-        self._optimizer = build_optimizer(spec.optimizer, self.network.parameters())
-        self._batches = Batches(
-            self._table, batch_rows=spec.batch_rows, shuffle=spec.training.shuffle, seed=seed
-        )
-        self._epoch = 0
-        self._first_loss: float | None = None
-        self._pulse = Pulse(first_epoch=1)
-        self._pulse_due = 0.0
-        # Two copies of the parameters in turn: one from before the last epoch with a finite loss, one in the making.
-        self._parameters = [p.detach() for p in self.network.parameters()]
-        self._finite = [p.clone() for p in self._parameters]
-        self._fresh = [p.clone() for p in self._parameters]
+        self.plan, self.spec = plan, plan.spec
+        self._frame, self._device, self._initial = frame, torch.device(device), initial
+        used = tuple(frame.schema.by_name[name] for name in _columns_in_use(self.spec))
+        usable = usable_rows(frame, self.spec.preprocessing, used)
+        parts = split(self.spec.evaluation, frame, usable)
+        folds = self.spec.evaluation.folds
+        self._parts = [parts] if folds is None else folded(folds, frame, parts)
+        self._settings: dict[int, _Setting] = {}
+        dtype = DTYPES[self.spec.training.dtype]
+        self._objective = Objective(self.spec.loss, device=self._device, dtype=dtype)
+        self._judge = Judge(plan, self._objective, block=self._block)
+        self._pulses = Pulses(callbacks, self._series(), share=1 / plan.runs)
 
     def fit(self) -> Fit:
-        """Run all epochs, or fewer if a callback stops the training or the loss stops being a number.
+        """Run all trainings, or fewer if a callback stops them.
 
         Returns:
-            The trained parameters, also after divergence: then the last ones whose loss was finite.
+            The parameters of the best one, also after divergence: then the last ones whose loss was finite.
         """
-        for callback in self._callbacks:
-            callback.on_start()
-        self._pulse_due = time.perf_counter() + PULSE_SECONDS
-        reason = self._run()
-        for callback in self._callbacks:
-            callback.on_end()
-        return self._result(reason)
+        self._pulses.start()
+        candidates: list[_Candidate] = []
+        for number in range(self.plan.runs):
+            self._pulses.begun = number / self.plan.runs
+            candidates.append(self._run(number))
+            if candidates[-1].run.trained.reason == "stopped":
+                break
+        self._pulses.end()
+        return self._result(candidates)
 
-    def _run(self) -> str:
-        try:
-            while self._epoch < self.spec.training.epochs:
-                loss = self._train_epoch()
-                if loss - loss != 0:  # NaN or infinite: cheaper than math.isfinite, once an epoch.
-                    self._restore_finite()
-                    self._emit()
-                    return "diverged"
-                self._record(loss)
-                self._emit_if_due()
-            self._emit()
-        except Stop:
-            return "stopped"
-        return "completed"
-
-    def _train_epoch(self) -> float:
-        """Do one pass over the rows; the loss is the mean over all rows, each taken before its step."""
-        torch._foreach_copy_(self._fresh, self._parameters)
-        if len(self._batches) == 1:
-            # The mean of one batch is its loss, to the last bit; weighing it by its rows would round.
-            (whole,) = self._batches.epoch()
-            return self._step(*whole)
-        total = 0.0
-        for index, (features, target) in enumerate(self._batches.epoch()):
-            total += self._step(features, target) * len(features)
-            if total - total != 0:  # Nothing that follows in this epoch can make it a number again.
-                return total
-            self._emit_if_due((index + 1) / len(self._batches))
-        return total / len(self._table)
-
-    def _emit_if_due(self, done_in_epoch: float = 0.0) -> None:
-        if time.perf_counter() >= self._pulse_due:
-            self._emit(done_in_epoch)
-
-    def _step(self, features: torch.Tensor, target: torch.Tensor) -> float:
-        self._optimizer.zero_grad()
-        loss = self._loss(self.network(features), target)
-        loss.backward()
-        try:
-            self._optimizer.step()
-        except RuntimeError as error:
-            # Torch refuses a factor, such as lr times weight_decay, that the number format cannot hold.
-            if "without overflow" in str(error):
-                return math.inf
-            raise
-        return float(loss.item())
-
-    def _record(self, loss: float) -> None:
-        self._finite, self._fresh = self._fresh, self._finite
-        self._epoch += 1
-        self._first_loss = loss if self._first_loss is None else self._first_loss
-        self._pulse.train_loss.append(loss)
-        self._pulse.learning_rate.append(self._optimizer.param_groups[0]["lr"])
-
-    def _emit(self, done_in_epoch: float = 0.0) -> None:
-        """Tell the callbacks what is new. They may take long, so the next pulse is timed from their end."""
-        pulse = self._pulse
-        pulse.fraction = min(1.0, (self._epoch + done_in_epoch) / self.spec.training.epochs)
-        self._pulse = Pulse(first_epoch=self._epoch + 1)
-        for callback in self._callbacks:
-            callback.on_pulse(pulse)
-        self._pulse_due = time.perf_counter() + PULSE_SECONDS
-
-    def _restore_finite(self) -> None:
-        torch._foreach_copy_(self._parameters, self._finite)
-
-    def _result(self, reason: str) -> Fit:
-        train_loss = self._evaluate()
-        if train_loss is None and reason == "completed":
-            # The last step itself went too far, and no later epoch was there to notice it.
-            reason = "diverged"
-            self._restore_finite()
-            train_loss = self._evaluate()
-        state = {
-            name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()
-        }
-        fit = Fit(
-            state_dict=state,
-            train_loss=train_loss,
-            first_loss=self._first_loss,
-            epochs=self._epoch,
-            stop_reason=reason,
+    def _run(self, number: int) -> _Candidate:
+        setting = self._setting(number)
+        seed = self._seed(number)
+        torch.manual_seed(seed)
+        network = self._network(setting.preparation)
+        self._require_targets(network, setting)
+        first_epoch = self._pulses.epoch + 1
+        loop = Loop(
+            self.plan,
+            network=network,
+            rows=setting.rows["train"],
+            dev=setting.rows.get("dev"),
+            seed=seed,
+            objective=self._objective,
+            pulses=self._pulses,
+            extra=self._extra(network, setting, number),
         )
-        if reason == "diverged" or fit.loss_grew:
+        trained = loop.run()
+        score = self._judge.score(network, setting.rows, setting.preparation)
+        if score.losses["train"] is None and trained.reason == "completed":
+            # The last step itself went too far, and no later epoch was there to notice it.
+            trained = dataclasses.replace(trained, reason="diverged")
+            loop.back_to_finite()
+            score = self._judge.score(network, setting.rows, setting.preparation)
+        state = {name: t.detach().cpu().contiguous().clone() for name, t in network.state_dict().items()}
+        return _Candidate(Run(self._kind(number), seed, first_epoch, trained, score), state, setting)
+
+    def _require_targets(self, network: torch.nn.Module, setting: _Setting) -> None:
+        """Make sure that the loss can take the targets: torch itself would read beyond its memory on some."""
+        if self.spec.loss.target == "none":
+            return
+        for rows in setting.rows.values():
+            # Two rows tell the shape, and a network that is evaluated draws no random numbers.
+            features = rows.between(0, min(2, len(rows))).features
+            few = features[:, 0] if self.spec.loss.roles else features
+            shape = scoring.outputs(network, few, block=2).shape[1:]
+            for block in scoring.blocks(rows, len(rows) if rows.is_resident else self._block):
+                self._objective.require(block.target, output_shape=shape)
+
+    def _network(self, preparation: Preparation) -> torch.nn.Module:
+        network = network_of(self.spec.model, preparation)
+        if self._initial is not None and self.spec.model.start is not None:
+            start_from(network, self._initial, self.spec.model.start)
+        return network.to(self._device)
+
+    def _setting(self, number: int) -> _Setting:
+        """Prepare the rows of a training; restarts all have the same."""
+        place = min(number, len(self._parts) - 1)
+        if place not in self._settings:
+            parts = self._parts[place]
+            setting = _Setting(parts, fitted(self.plan, self._frame, parts.train))
+            for name in ("train", "dev", "test"):
+                positions = getattr(parts, name)
+                if len(positions):
+                    setting.rows[name] = self._prepared(setting.preparation, positions)
+            self._settings = {place: setting}
+        return self._settings[place]
+
+    def _prepared(self, preparation: Preparation, positions: Any) -> Rows:  # noqa: ANN401 - an index array
+        if is_streamed(self.plan):
+            return StoredRows(self._frame, preparation, positions, self._block, self._device)
+        batch = preparation.batch(self._frame, positions)
+        require_finite(batch)
+        return Table(*batch).to(self._device)
+
+    @property
+    def _block(self) -> int:
+        """Rows that are alive at once outside the steps of the training."""
+        return largest_batch(self.plan) if is_streamed(self.plan) else max(1, self.plan.batch_rows)
+
+    def _series(self) -> list[str]:
+        names = ["train_loss", "learning_rate"]
+        names += ["dev_loss"] if any(len(parts.dev) for parts in self._parts) else []
+        names += ["run"] if self.plan.runs > 1 else []
+        every = self.spec.evaluation.every
+        return names + ([f"dev_{name}" for name in self._judge.scalars] if every else [])
+
+    def _extra(self, network: torch.nn.Module, setting: _Setting, number: int) -> Extra | None:
+        """Give what the history tells of an epoch beside losses and learning rate."""
+        every = self.spec.evaluation.every
+        if self.plan.runs == 1 and every is None:
+            return None
+
+        def extra(epoch: int) -> dict[str, float]:
+            values = {"run": float(number + 1)}
+            if every is not None and epoch % every == 0 and "dev" in setting.rows:
+                metrics = self._judge.metrics(network, setting.rows["dev"], setting.preparation)
+                values |= {
+                    f"dev_{name}": metrics[name] for name in self._judge.scalars if metrics[name] is not None
+                }
+            return values
+
+        return extra
+
+    def _seed(self, number: int) -> int:
+        seed = self.spec.training.seed
+        if seed is None:
+            raise ValueError("an effective spec has a seed: send it through service.spec.intake first")
+        return (seed + number) % 2**63 if self.spec.evaluation.folds is None else seed
+
+    def _kind(self, number: int) -> str:
+        if self.spec.evaluation.folds is not None:
+            return "final" if number == self.plan.runs - 1 else "fold"
+        return "restart" if self.plan.runs > 1 else "training"
+
+    def _result(self, candidates: Sequence[_Candidate]) -> Fit:
+        kept = self._best(candidates)
+        chosen = candidates[kept]
+        last = candidates[-1].run.trained.reason
+        fit = Fit(
+            state_dict=chosen.state,
+            preparation=chosen.setting.preparation,
+            score=chosen.run.score,
+            trained=chosen.run.trained,
+            stop_reason="stopped" if last == "stopped" else chosen.run.trained.reason,
+            epochs=self._pulses.epoch,
+            runs=tuple(candidate.run for candidate in candidates),
+            kept=kept,
+            parts=chosen.setting.parts,
+            split_digest=chosen.setting.parts.digest(len(self._frame)),
+        )
+        if fit.stop_reason == "diverged" or fit.loss_grew:
             # The bound costs more than a short training, so it is worked out only where it will be told.
-            fit = dataclasses.replace(fit, largest_stable_lr=largest_stable_lr(self.spec, self._table))
+            rows = chosen.setting.rows["train"]
+            fit = dataclasses.replace(fit, largest_stable_lr=largest_stable_lr(self.spec, rows))
         return fit
 
-    def _evaluate(self) -> float | None:
-        """Compute the loss of the final parameters over all training rows, batch by batch."""
-        total = 0.0
-        self.network.eval()
-        with torch.inference_mode():
-            rows = self.spec.batch_rows
-            pairs = zip(
-                torch.split(self._table.features, rows), torch.split(self._table.target, rows), strict=True
-            )
-            for features, target in pairs:
-                total += float(self._loss(self.network(features), target).item()) * len(features)
-        mean = total / len(self._table)
-        return mean if mean - mean == 0 else None
+    def _best(self, candidates: Sequence[_Candidate]) -> int:
+        """Choose by dev loss, or train loss where there is none; the final training where there are folds."""
+        if self.spec.evaluation.folds is not None:
+            return len(candidates) - 1
+
+        def order(number: int) -> tuple[bool, float]:
+            run = candidates[number].run
+            losses = run.score.losses
+            loss = losses["dev"] if losses["dev"] is not None else losses["train"]
+            return run.trained.reason == "diverged", np.inf if loss is None else loss
+
+        return min(range(len(candidates)), key=order)
 
 
-def _seed_of(spec: JobSpec) -> int:
-    if spec.training.seed is None:
-        raise ValueError("an effective spec has a seed: call complete() first")
-    return spec.training.seed
+def _columns_in_use(spec: JobSpec) -> list[str]:
+    data = spec.data
+    names = [*(name for names in data.roles().values() for name in names), *data.target_names]
+    return list(dict.fromkeys(names))
 
 
 def diverged(fit: Fit, spec: JobSpec) -> TrainingFailed:
     """Describe a divergence, with the cure."""
-    message = (
-        f"The loss stopped being a finite number in epoch {fit.epochs + 1} (lr = {spec.optimizer.lr:g})."
-    )
+    epoch = fit.trained.epochs + 1
+    message = f"The loss stopped being a finite number in epoch {epoch} (lr = {spec.optimizer.lr:g})."
     return TrainingFailed("diverged", message, lower_lr_hint(fit, spec))
 
 
@@ -233,7 +327,9 @@ def lower_lr_hint(fit: Fit, spec: JobSpec) -> str:
     """Say which learning rate to take instead of one that is too high."""
     bound = fit.largest_stable_lr
     if bound is None:
-        return f"Lower the learning rate, for example to {spec.optimizer.lr / 10:g}."
+        scaled = spec.preprocessing.scaling != "none"
+        other = "" if scaled else ', or scale the features ("preprocessing": {"scaling": "standardize"})'
+        return f"Lower the learning rate, for example to {spec.optimizer.lr / 10:g}{other}."
     return (
         f"The largest stable learning rate of {spec.optimizer.type} on this data is {bound:.4g}; "
         f"half of it, {bound / 2:.3g}, is a good start."

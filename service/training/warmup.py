@@ -4,8 +4,9 @@ import time
 
 import torch
 
-from service.spec.job import parse
+from service.spec.intake import parse
 from service.spec.limits import Limits
+from service.training.frames import load
 from service.training.trainer import Trainer
 from service.training.weights import to_bytes
 
@@ -37,4 +38,6 @@ def warm_up(threads: int = 1) -> float:
 
 
 def _fit() -> None:
-    to_bytes(Trainer(parse(_SPEC % _STEPS, Limits())).fit().state_dict)
+    plan = parse(_SPEC % _STEPS, Limits())
+    fit = Trainer(plan, load(plan.spec.data)).fit()
+    to_bytes(fit.state_dict, fit.preparation)

@@ -1,22 +1,46 @@
-"""Trained tensors as safetensors bytes, and what they mean for a linear model."""
+"""Trained tensors as safetensors bytes, with the preparation of their inputs; and what they mean."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import safetensors.torch
 import torch
 
-__all__ = ["coefficients", "from_bytes", "to_bytes", "to_json"]
+from service.training import encoding
+from service.training.preparation import Preparation
+
+__all__ = [
+    "Coefficients",
+    "coefficients",
+    "from_bytes",
+    "output_names",
+    "preparation_of",
+    "to_bytes",
+    "to_json",
+]
+
+PREPARATION = "fitd.preparation"
+"""Key of the preparation's JSON among the metadata that the safetensors format allows for."""
+
+Coefficients = tuple[dict[str, Any], Any]
 
 
-def to_bytes(state_dict: Mapping[str, torch.Tensor]) -> bytes:
-    """Pack tensors by state-dict name in the safetensors format."""
-    return safetensors.torch.save(dict(state_dict))
+def to_bytes(state_dict: Mapping[str, torch.Tensor], preparation: Preparation) -> bytes:
+    """Pack tensors by state-dict name, and the preparation as metadata, in the safetensors format."""
+    # One entry only: the library writes several in an order of chance, and equal models shall have equal bytes.
+    return safetensors.torch.save(dict(state_dict), metadata={PREPARATION: preparation.model_dump_json()})
 
 
 def from_bytes(data: bytes) -> dict[str, torch.Tensor]:
-    """Unpack what `to_bytes` packed."""
+    """Unpack the tensors that `to_bytes` packed."""
     return safetensors.torch.load(data)
+
+
+def preparation_of(data: bytes) -> Preparation:
+    """Read the preparation that `to_bytes` packed: the file begins with its header's length and the header as JSON."""
+    length = int.from_bytes(data[:8], "little")
+    return Preparation.model_validate_json(json.loads(data[8 : 8 + length])["__metadata__"][PREPARATION])
 
 
 def to_json(state_dict: Mapping[str, torch.Tensor]) -> dict[str, Any]:
@@ -32,9 +56,66 @@ def to_json(state_dict: Mapping[str, torch.Tensor]) -> dict[str, Any]:
 
 
 def coefficients(
-    state_dict: Mapping[str, torch.Tensor], feature_names: Sequence[str]
+    state_dict: Mapping[str, torch.Tensor], preparation: Preparation, *, model: str
+) -> Coefficients | None:
+    """Read a linear model's coefficients and intercept, in raw units.
+
+    With inputs (x - s) / c and a target (y - t) / d, the weight w of an input is d·w/c in raw units and the
+    bias b is t + d·(b - sum of w·s/c).
+
+    Args:
+        state_dict: The trained tensors.
+        preparation: Of the inputs and the target.
+        model: Type of the model in the spec.
+
+    Returns:
+        Coefficients by input name and the intercept (0 where there is none); with several outputs, both by
+        output name. None for models that are not linear in their inputs.
+    """
+    weight = next((state_dict[name] for name in ("weight", "0.weight") if name in state_dict), None)
+    if model not in {"linear", "polynomial", "logistic", "softmax"} or weight is None:
+        return None
+    if weight.dim() != 2 or weight.shape[1] != len(preparation.names):  # noqa: PLR2004 - a matrix
+        return None
+    bias = next((state_dict[name] for name in ("bias", "0.bias") if name in state_dict), None)
+    rows = [
+        _raw(preparation, number, row.tolist(), 0.0 if bias is None else float(bias[number]))
+        for number, row in enumerate(weight)
+    ]
+    if len(rows) == 1:
+        return rows[0]
+    names = output_names(preparation, len(rows))
+    return dict(zip(names, (one for one, _ in rows), strict=True)), dict(
+        zip(names, (intercept for _, intercept in rows), strict=True)
+    )
+
+
+def output_names(preparation: Preparation, outputs: int) -> Sequence[str]:
+    """Name the numbers that a network gives for a row: targets, or classes, or targets and their log-variances."""
+    target = preparation.target
+    if len(target.names) == outputs:
+        return target.names
+    if len(target.classes) == outputs:
+        return [str(one) for one in target.classes]
+    if 2 * len(target.names) == outputs:
+        return [*target.names, *(f"log_variance({name})" for name in target.names)]
+    return [str(number) for number in range(outputs)]
+
+
+def _raw(
+    preparation: Preparation, output: int, weights: Sequence[float], bias: float
 ) -> tuple[dict[str, float], float]:
-    """Read a linear model's coefficients by feature name, and its intercept (0 where it has none)."""
-    weight, bias = state_dict["weight"], state_dict.get("bias")
-    by_name = dict(zip(feature_names, weight[0].tolist(), strict=True))
-    return by_name, 0.0 if bias is None else float(bias[0])
+    divisors = [d for one in preparation.inputs for d in [one.divisor] * len(encoding.names(one))]
+    if not preparation.scale and not preparation.target.scale and set(divisors) <= {1.0}:
+        return dict(zip(preparation.names, weights, strict=True)), bias
+    count = len(weights)
+    shift, scale = preparation.shift or [0.0] * count, preparation.scale or [1.0] * count
+    divisors = divisors if len(divisors) == count else [1.0] * count
+    place = output if output < len(preparation.target.scale) else None
+    start, factor = (
+        (0.0, 1.0) if place is None else (preparation.target.shift[place], preparation.target.scale[place])
+    )
+    per_unit = [w / c for w, c in zip(weights, scale, strict=True)]
+    intercept = start + factor * (bias - sum(p * s for p, s in zip(per_unit, shift, strict=True)))
+    raw = [factor * p / d for p, d in zip(per_unit, divisors, strict=True)]
+    return dict(zip(preparation.names, raw, strict=True)), intercept

@@ -181,6 +181,7 @@ def run_worker(settings: Settings) -> None:
     config = RunnerConfig(
         database_url=settings.effective_database_url,
         doorbell_dir=settings.doorbell_dir,
+        datasets_dir=settings.datasets_dir,
         threads=settings.threads,
         log_format=settings.log_format,
         log_level=settings.log_level,

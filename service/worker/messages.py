@@ -15,6 +15,7 @@ class RunnerConfig:
 
     database_url: str
     doorbell_dir: Path
+    datasets_dir: Path
     threads: int
     log_format: str
     log_level: str

@@ -1,26 +1,35 @@
 """What is recorded as the one result of a job."""
 
+import statistics
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.exceptions import TrainingFailed
 from service.jobs.attempts import Ended
 from service.jobs.lifecycle import Status, StopReason
-from service.spec.job import JobSpec
-from service.training.trainer import Fit, diverged, lower_lr_hint
+from service.spec.plan import Plan
+from service.training.trainer import Fit, Run, diverged, lower_lr_hint
+from service.training.truth import true_coefficients
 from service.training.weights import coefficients, to_bytes
 
 __all__ = ["failed", "outcome"]
 
 
-def outcome(spec: JobSpec, fit: Fit) -> Ended:
+def outcome(plan: Plan, fit: Fit) -> Ended:
     """Turn what a training left into the job's end."""
-    result, parameters = _result(spec, fit), to_bytes(fit.state_dict)
+    result, parameters = _result(plan, fit), to_bytes(fit.state_dict, fit.preparation)
     if fit.stop_reason == "diverged":
-        error = _error(diverged(fit, spec))
+        error = _error(diverged(fit, plan.spec))
         return Ended(Status.FAILED, StopReason.DIVERGED, result=result, parameters=parameters, error=error)
-    if fit.stop_reason == "stopped":
-        return Ended(Status.CANCELLED, StopReason.CANCELLED, result=result, parameters=parameters)
-    return Ended(Status.SUCCEEDED, StopReason.COMPLETED, result=result, parameters=parameters)
+    status, reason = _ENDS[fit.stop_reason]
+    return Ended(status, reason, result=result, parameters=parameters)
+
+
+_ENDS = {
+    "completed": (Status.SUCCEEDED, StopReason.COMPLETED),
+    "early_stopped": (Status.SUCCEEDED, StopReason.EARLY_STOPPED),
+    "stopped": (Status.CANCELLED, StopReason.CANCELLED),
+}
 
 
 def failed(error: TrainingFailed) -> Ended:
@@ -32,24 +41,118 @@ def _error(error: TrainingFailed) -> dict[str, str]:
     return {"code": error.code, "message": error.message, "hint": error.hint}
 
 
-def _result(spec: JobSpec, fit: Fit) -> dict[str, Any]:
-    by_feature, intercept = coefficients(fit.state_dict, spec.data.feature_names)
+def _result(plan: Plan, fit: Fit) -> dict[str, Any]:
+    linear = coefficients(fit.state_dict, fit.preparation, model=plan.spec.model.type)
+    losses = {f"{part}_loss": loss for part, loss in fit.score.losses.items()}
     return {
-        "train_loss": fit.train_loss,
-        "dev_loss": None,
-        "test_loss": None,
-        "metrics": {},
-        "coefficients": by_feature,
-        "intercept": intercept,
-        "warnings": _warnings(spec, fit),
+        **losses,
+        "metrics": fit.score.metrics,
+        "coefficients": None if linear is None else linear[0],
+        "intercept": None if linear is None else linear[1],
+        "truth": _truth(plan, fit, linear),
+        "classes": None if plan.spec.loss.roles else list(fit.preparation.target.classes) or None,
+        "kept_epoch": _kept_epoch(fit),
+        "split": _split(fit),
+        "runs": [_run(run) for run in fit.runs] if len(fit.runs) > 1 else None,
+        "kept_run": fit.kept + 1 if len(fit.runs) > 1 else None,
+        "cross_validation": _cross_validation(fit.runs),
+        "warnings": _warnings(plan, fit),
     }
 
 
-def _warnings(spec: JobSpec, fit: Fit) -> list[dict[str, str]]:
+def _truth(plan: Plan, fit: Fit, linear: tuple[Any, Any] | None) -> dict[str, Any] | None:
+    """Compare a linear fit with the formula of synthetic data: how far each coefficient is from the true one."""
+    if linear is None or plan.spec.loss.target != "values" or plan.outputs != 1:
+        return None
+    true = true_coefficients(plan.spec.data, fit.preparation)
+    if true is None:
+        return None
+    by_name, intercept = true
+    return {
+        "coefficients": by_name,
+        "intercept": intercept,
+        "difference": {
+            "coefficients": {name: value - linear[0][name] for name, value in by_name.items()},
+            "intercept": intercept - linear[1],
+        },
+    }
+
+
+def _kept_epoch(fit: Fit) -> int:
+    """Give the epoch of the history whose parameters the job has."""
+    kept = fit.runs[fit.kept]
+    return kept.first_epoch - 1 + (fit.trained.kept_epoch or fit.trained.epochs)
+
+
+def _split(fit: Fit) -> dict[str, Any]:
+    parts = fit.parts
+    rows = {"train": len(parts.train), "dev": len(parts.dev), "test": len(parts.test)}
+    return {"rows": rows, "digest": fit.split_digest}
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return {
+        "kind": run.kind,
+        "seed": run.seed,
+        "first_epoch": run.first_epoch,
+        "epochs": run.trained.epochs,
+        "stop_reason": run.trained.reason,
+        "train_loss": run.score.losses["train"],
+        "dev_loss": run.score.losses["dev"],
+        "metrics": run.score.metrics,
+    }
+
+
+def _cross_validation(runs: Sequence[Run]) -> dict[str, Any] | None:
+    """Sum up the folds: mean and standard deviation (n - 1 in the denominator) of dev loss and dev metrics."""
+    folds = [run for run in runs if run.kind == "fold"]
+    if not folds:
+        return None
+    series = [{"loss": run.score.losses["dev"], **run.score.metrics.get("dev", {})} for run in folds]
+    names = list(dict.fromkeys(name for one in series for name in one))
+    return {name: summary for name in names if (summary := _summary(series, name))}
+
+
+def _summary(series: Sequence[Mapping[str, Any]], name: str) -> dict[str, float] | None:
+    values = [one[name] for one in series if isinstance(one.get(name), float)]
+    if not values:
+        return None
+    return {
+        "mean": statistics.fmean(values),
+        "std": statistics.stdev(values) if len(values) > 1 else 0.0,
+        "folds": len(values),
+    }
+
+
+STILL_HINT = (
+    "Where all weights start alike (model.init with zeros_), gradients are zero or equal: take another "
+    "initializer. Otherwise raise the learning rate or train longer."
+)
+STILL = 1e-9
+"""Relative change of the loss below which nothing has moved; float32 itself has a precision of 1e-7."""
+
+
+def _stood_still(fit: Fit) -> bool:
+    """Whether a training of several epochs ended at the loss at which it began."""
+    first, last = fit.first_loss, fit.train_loss
+    if fit.trained.epochs < 2 or first is None or last is None or first == 0:  # noqa: PLR2004 - one shows nothing
+        return False
+    return abs(last - first) <= STILL * abs(first)
+
+
+def _warnings(plan: Plan, fit: Fit) -> list[dict[str, str]]:
     """Tell what makes a finished fit doubtful."""
-    if not fit.loss_grew:
-        return []
-    message = (
-        f"The loss grew from {fit.first_loss:.4g} to {fit.train_loss:.4g}: the fit is worse than its start."
-    )
-    return [{"code": "loss_grew", "message": message, "hint": lower_lr_hint(fit, spec)}]
+    found = []
+    if fit.loss_grew and fit.stop_reason != "diverged":
+        message = f"The loss grew from {fit.first_loss:.4g} to {fit.train_loss:.4g}: the fit is worse than its start."
+        found.append({"code": "loss_grew", "message": message, "hint": lower_lr_hint(fit, plan.spec)})
+    if _stood_still(fit):
+        message = f"The loss is {fit.train_loss:.4g} as it was at the start: nothing was learnt."
+        found.append({"code": "nothing_learnt", "message": message, "hint": STILL_HINT})
+    broken = [number for number, run in enumerate(fit.runs, start=1) if run.trained.reason == "diverged"]
+    if broken and fit.stop_reason != "diverged":
+        message = (
+            f"{len(broken)} of {len(fit.runs)} trainings diverged: number {', '.join(map(str, broken[:10]))}."
+        )
+        found.append({"code": "run_diverged", "message": message, "hint": lower_lr_hint(fit, plan.spec)})
+    return found

@@ -15,7 +15,7 @@ from service.jobs import attempts
 from service.jobs.attempts import Ended, JobRef, Progress
 from service.jobs.lifecycle import Status
 from service.jobs.repository import NewEpochs
-from service.spec.job import JobSpec
+from service.spec.plan import Plan
 from service.training.callbacks import Callback, Pulse, Stop
 from service.training.trainer import Fit
 from service.worker.outcome import failed, outcome
@@ -43,7 +43,7 @@ class Recorder(Callback):
         self._environment: dict[str, Any] = {}
         self._recorded = 0
         self._fraction: float | None = None
-        self._columns: dict[str, list[float]] = {"train_loss": [], "learning_rate": []}
+        self._columns: dict[str, list[float]] = {"train_loss": []}
         self._reported = time.monotonic()
         self._draining = False
 
@@ -73,8 +73,8 @@ class Recorder(Callback):
 
     def _keep(self, pulse: Pulse) -> None:
         known = max(0, self._next_epoch - pulse.first_epoch)
-        self._columns["train_loss"] += pulse.train_loss[known:]
-        self._columns["learning_rate"] += pulse.learning_rate[known:]
+        for name, series in pulse.columns.items():
+            self._columns.setdefault(name, []).extend(series[known:])
         if pulse.first_epoch + len(pulse.train_loss) > self._recorded:
             self._fraction = pulse.fraction
 
@@ -112,7 +112,7 @@ class Recorder(Callback):
         if status == Status.CANCELLING:
             raise Stop
 
-    def finish(self, spec: JobSpec, fit: Fit) -> None:
+    def finish(self, plan: Plan, fit: Fit) -> None:
         """Record how the training ended.
 
         Raises:
@@ -121,7 +121,7 @@ class Recorder(Callback):
         if fit.stop_reason == "stopped" and self._draining:
             self._release()
         else:
-            self._finish(outcome(spec, fit))
+            self._finish(outcome(plan, fit))
 
     def fail(self, error: TrainingFailed) -> None:
         """Record that the job failed, and why; a lost lease is no matter here."""

@@ -15,12 +15,15 @@ from service import logs
 from service.db import Database
 from service.doorbell import Doorbell
 from service.exceptions import LeaseLost, TrainingFailed
-from service.jobs import attempts
+from service.jobs import attempts, repository
 from service.jobs.attempts import JobRef
 from service.spec.job import JobSpec
+from service.spec.plan import Plan
 from service.training import devices
+from service.training.frames import load
 from service.training.trainer import Trainer
 from service.training.warmup import warm_up
+from service.training.weights import from_bytes
 from service.worker.messages import Done, Ready, Run, RunnerConfig
 from service.worker.recorder import Recorder
 
@@ -98,8 +101,25 @@ def _train(ref: JobRef, recorder: Recorder, config: RunnerConfig) -> None:
     spec = JobSpec.model_validate_json(text)
     device = devices.resolve(spec.training.device, dtype=spec.training.dtype)
     recorder.begin(device=device, environment=_environment(device, config.threads))
-    logger.info("training starts", device=device, epochs=spec.training.epochs)
-    recorder.finish(spec, Trainer(spec, callbacks=[recorder], device=device).fit())
+    frame = load(spec.data, datasets=config.datasets_dir)
+    plan = Plan(spec, frame.schema)
+    initial = _initial(spec, recorder.database)
+    logger.info("training starts", device=device, epochs=plan.epochs)
+    recorder.finish(plan, Trainer(plan, frame, callbacks=[recorder], device=device, initial=initial).fit())
+
+
+def _initial(spec: JobSpec, database: Database) -> dict[str, torch.Tensor] | None:
+    """Read the parameters that the job starts from."""
+    source = spec.model.init_from_job
+    if source is None:
+        return None
+    with database.read() as session:
+        job = repository.find(session, source)
+        stored = None if job is None else repository.parameters(session, job)
+    if stored is None:
+        message = f"The job {source} that this one was to start from is gone."
+        raise TrainingFailed("init_missing", message, "Submit it anew with another init_from.")
+    return from_bytes(stored.data)
 
 
 def _described(error: Exception) -> TrainingFailed:

@@ -5,49 +5,55 @@ import torch
 
 from service.exceptions import ColumnMismatch
 from service.inference.predictor import Predictor
-from service.spec.job import JobSpec
-from service.training.trainer import Trainer
+from service.spec.plan import Plan
+from service.training.trainer import Fit
 from service.training.weights import to_bytes
-from tests.training.jobs import inline_job, tensors_of
+from tests.training.jobs import inline_job, tensors_of, trainer
 
 ROWS = {"x0": [0.1, 1.5, -2.0], "x1": [3.0, 0.0, 7.25]}
 
 
-def fitted(**job: object) -> tuple[JobSpec, Trainer, Predictor]:
-    spec = inline_job(**{"features": 2, **job})
-    trainer = Trainer(spec)
-    return spec, trainer, Predictor(spec, to_bytes(trainer.fit().state_dict))
+def fitted(**job: object) -> tuple[Plan, Fit, Predictor]:
+    plan = inline_job(**{"features": 2, **job})
+    fit = trainer(plan).fit()
+    return plan, fit, Predictor(plan.spec, to_bytes(fit.state_dict, fit.preparation))
+
+
+def predicted(predictor: Predictor, columns: dict[str, list[float]]) -> list[float]:
+    return predictor.predict(columns).columns["y"]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("bias", [True, False])
 def test_predictions_equal_the_network_to_the_last_bit(dtype: str, *, bias: bool) -> None:
-    spec, trainer, predictor = fitted(dtype=dtype, bias=bias)
-    features, _ = tensors_of(spec)
-    columns = {name: list(spec.data.table[name]) for name in spec.data.feature_names}
+    plan, fit, predictor = fitted(dtype=dtype, bias=bias)
+    features, _ = tensors_of(plan)
+    columns = {name: list(plan.spec.data.table[name]) for name in plan.spec.data.feature_names()}
+    network = torch.nn.Linear(2, 1, bias=bias, dtype=features.dtype)
+    network.load_state_dict(fit.state_dict)
     with torch.inference_mode():
-        assert predictor.predict(columns) == trainer.network(features)[:, 0].tolist()
+        assert predicted(predictor, columns) == network(features)[:, 0].tolist()
 
 
 def test_the_order_of_the_columns_does_not_matter() -> None:
     _, _, predictor = fitted()
-    assert predictor.predict(dict(reversed(ROWS.items()))) == predictor.predict(ROWS)
+    assert predicted(predictor, dict(reversed(ROWS.items()))) == predicted(predictor, ROWS)
 
 
 def test_a_row_is_predicted_alone_as_among_others() -> None:
     _, _, predictor = fitted()
-    alone = [predictor.predict({name: [column[row]] for name, column in ROWS.items()})[0] for row in range(3)]
-    assert alone == pytest.approx(predictor.predict(ROWS), rel=1e-6)
+    alone = [predicted(predictor, {name: [column[row]] for name, column in ROWS.items()}) for row in range(3)]
+    assert [one for (one,) in alone] == pytest.approx(predicted(predictor, ROWS), rel=1e-6)
 
 
 def test_no_rows_are_no_predictions() -> None:
     _, _, predictor = fitted()
-    assert predictor.predict({"x0": [], "x1": []}) == []
+    assert predicted(predictor, {"x0": [], "x1": []}) == []
 
 
 def test_it_knows_its_columns() -> None:
     _, _, predictor = fitted()
-    assert (predictor.feature_names, predictor.target_name) == (("x0", "x1"), "y")
+    assert (predictor.feature_names, predictor.target_names) == (("x0", "x1"), ("y",))
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ class Desk:
         spec = {**TUTORIAL, **changes}
         with self.database.write() as session:
             body = body_of(spec)
-            return service.submit(session, spec=parsed(spec), body=body, owner=owner, idempotency_key=key).id
+            return service.submit(session, plan=parsed(spec), body=body, owner=owner, idempotency_key=key).id
 
     def job(self, job_id: str, owner: str = OWNER) -> Job:
         with self.database.read() as session:
@@ -116,5 +116,7 @@ class Desk:
     def owned_rows(self) -> dict[str, int]:
         """How many rows each table holds that belong to a job."""
         return {
-            name: len(rows) for name, rows in self.everything().items() if name not in {"jobs", "workers"}
+            name: len(rows)
+            for name, rows in self.everything().items()
+            if name not in {"jobs", "workers", "datasets", "dataset_schemas"}
         }

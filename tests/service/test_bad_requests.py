@@ -135,10 +135,10 @@ def test_a_flood_of_unknown_fields_is_answered_with_a_hundred_problems(service: 
 def test_megabytes_of_wrong_numbers_are_answered_by_the_first(
     service: Service, tutorial: dict[str, Any]
 ) -> None:
-    columns = {"x": ["a"] * 1_000_000, "y": [1.0] * 1_000_000}
+    columns = {"x": [1.0] + ["a"] * 1_000_000, "y": [1.0] * 1_000_001}
     body = {**tutorial, "data": {"type": "inline", "columns": columns, "target": "y"}}
     told = problem(service.client.post("/v1/jobs/validate", json=body), 422, "invalid_spec")
-    assert [one["pointer"] for one in told["errors"]] == ["/data/columns/x/0"]
+    assert [one["pointer"] for one in told["errors"]] == ["/data/columns/x/1"]
 
 
 def test_more_filters_than_a_job_can_have_pairs(service: Service) -> None:

@@ -6,8 +6,10 @@ import json
 from typing import Any
 
 from service.exceptions import InvalidSpec, Problem
-from service.spec.job import JobSpec, parse
+from service.spec.intake import parse
+from service.spec.library import Library
 from service.spec.limits import Limits
+from service.spec.plan import Plan
 from tests.conftest import TUTORIAL
 
 
@@ -57,14 +59,15 @@ def body_of(spec: object) -> bytes:
     return json.dumps(spec).encode()
 
 
-def parsed(spec: object, **limits: int) -> JobSpec:
-    return parse(body_of(spec), Limits(**limits))
+def parsed(spec: object, *, library: Library | None = None, **limits: int) -> Plan:
+    """The plan of a spec: checked, and completed with every default."""
+    return parse(body_of(spec), Limits(**limits), library)
 
 
-def problems_in(spec: object, **limits: int) -> list[Problem]:
+def problems_in(spec: object, *, library: Library | None = None, **limits: int) -> list[Problem]:
     """All problems of a spec given as JSON bytes or as an object; none if it is fine."""
     try:
-        parse(spec if isinstance(spec, bytes) else body_of(spec), Limits(**limits))
+        parse(spec if isinstance(spec, bytes) else body_of(spec), Limits(**limits), library)
     except InvalidSpec as error:
         return error.problems or [Problem(None, "refused_without_a_problem", "")]
     return []

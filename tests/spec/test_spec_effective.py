@@ -11,9 +11,9 @@ from service.spec.estimates import (
     estimated_seconds,
     job_bytes,
     largest_batch,
-    steps_per_epoch,
 )
-from service.spec.job import JobSpec, complete
+from service.spec.job import JobSpec
+from service.spec.plan import Plan
 from tests.conftest import TUTORIAL
 from tests.spec.specs import LEFT_OUT, changed, parsed, with_inline
 
@@ -37,40 +37,39 @@ OPEN_SPECS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("sent", OPEN_SPECS.values(), ids=OPEN_SPECS)
 def test_the_effective_spec_sent_again_is_the_same_job(sent: dict[str, Any]) -> None:
-    effective = complete(parsed(sent))
-    assert complete(effective) == effective
-    again = JobSpec.model_validate_json(effective.model_dump_json())
-    assert again == effective
-    assert complete(parsed(again.model_dump(mode="json"))) == effective
+    plan = parsed(sent)
+    again = JobSpec.model_validate_json(plan.spec.model_dump_json())
+    assert again == plan.spec
+    assert parsed(again.model_dump(mode="json")).spec == plan.spec
 
 
 def test_a_seed_is_drawn_where_none_was_given() -> None:
-    spec = parsed(changed("/training/seed", LEFT_OUT))
-    seeds = {complete(spec).training.seed for _ in range(5)}
+    seeds = {parsed(changed("/training/seed", LEFT_OUT)).spec.training.seed for _ in range(5)}
     assert None not in seeds
     assert len(seeds) > 1
 
 
 def test_a_seed_that_was_given_stays() -> None:
-    assert complete(parsed(changed("/training/seed", 0))).training.seed == 0
+    assert parsed(changed("/training/seed", 0)).spec.training.seed == 0
 
 
 def test_an_automatic_batch_size_becomes_a_number_and_full_stays_full() -> None:
-    assert complete(parsed(changed("/training/batch_size", "auto"))).training.batch_size == 256
-    assert complete(parsed(TUTORIAL)).training.batch_size == "full"
+    assert parsed(changed("/training/batch_size", "auto")).spec.training.batch_size == 256
+    assert parsed(TUTORIAL).spec.training.batch_size == "full"
 
 
 def test_the_features_of_inline_data_are_all_columns_but_the_target_in_the_order_sent() -> None:
-    assert complete(parsed(with_inline(target="y", rows=ROWS))).data.feature_names == ("x", "z")
+    assert parsed(with_inline(target="y", rows=ROWS)).spec.data.feature_names() == ("x", "z")
     columns = {"z": [0, 1], "y": [1, 3], "a": [5, 6]}
-    assert complete(parsed(with_inline(target="y", columns=columns))).data.feature_names == ("z", "a")
+    assert parsed(with_inline(target="y", columns=columns)).spec.data.feature_names() == ("z", "a")
 
 
 def test_columns_and_rows_describe_the_same_table() -> None:
-    by_row = parsed(with_inline(target="y", rows=ROWS)).data
-    by_column = parsed(with_inline(target="y", columns={"x": [0, 1], "z": [5, 4], "y": [1, 3]})).data
-    assert by_row.table == by_column.table
-    assert by_row.row_count == by_column.row_count == 2
+    by_row = parsed(with_inline(target="y", rows=ROWS))
+    by_column = parsed(with_inline(target="y", columns={"x": [0, 1], "z": [5, 4], "y": [1, 3]}))
+    assert by_row.spec.data.table == by_column.spec.data.table
+    assert by_row.schema == by_column.schema
+    assert by_row.schema.rows == 2
 
 
 @pytest.mark.parametrize(
@@ -86,9 +85,9 @@ def test_the_parameters_are_counted(*, bias: bool, count: int) -> None:
     assert parsed(spec).parameter_count == count
 
 
-def test_an_unchecked_spec_is_not_a_spec_of_another_tree() -> None:
-    assert parsed(TUTORIAL) == parsed(TUTORIAL)
-    assert parsed(TUTORIAL) != parsed(changed("/optimizer/lr", 0.02))
+def test_equal_bodies_are_equal_specs_and_others_are_not() -> None:
+    assert parsed(TUTORIAL).spec == parsed(TUTORIAL).spec
+    assert parsed(TUTORIAL).spec != parsed(changed("/optimizer/lr", 0.02)).spec
 
 
 @settings(max_examples=100, deadline=None)
@@ -108,12 +107,12 @@ def test_the_automatic_batch_is_the_largest_power_of_two_that_fits(
 
 
 def automatic_batch(rows: int, features: int, dtype: str) -> tuple[int, int]:
-    spec = sized(rows=rows, features=features, dtype=dtype)
+    plan = sized(rows=rows, features=features, dtype=dtype)
     width = {"float32": 4, "float64": 8}[dtype]
-    return largest_batch(spec.data, spec.model, spec.optimizer, spec.training), (features + 1) * width * 4
+    return largest_batch(plan), (features + 1) * width * 4
 
 
-def sized(*, rows: int, features: int, dtype: str = "float32", batch_size: object = "full") -> JobSpec:
+def sized(*, rows: int, features: int, dtype: str = "float32", batch_size: object = "full") -> Plan:
     spec = changed("/data/rows", rows)
     spec["data"]["features"] = {f"x{i}": {"distribution": "uniform"} for i in range(features)}
     spec["data"]["target"]["expression"] = "x0"
@@ -141,7 +140,7 @@ def test_a_larger_job_is_never_estimated_smaller(rows: int, more: int, features:
 @settings(max_examples=100, deadline=None)
 @given(rows=st.integers(2, 10**7), batch=st.integers(1, 10**7))
 def test_the_batches_of_an_epoch_hold_every_row_once(rows: int, batch: int) -> None:
-    steps = steps_per_epoch(rows, batch)
+    steps = sized(rows=rows, features=1, batch_size=batch).steps_per_epoch
     assert (steps - 1) * batch < rows <= steps * batch
 
 

@@ -6,10 +6,9 @@ import time
 import pytest
 import torch
 
-from service.training import trainer
+from service.training import callbacks
 from service.training.callbacks import Callback, Pulse, Stop
-from service.training.trainer import Trainer
-from tests.training.jobs import inline_job
+from tests.training.jobs import STILL, inline_job, trainer
 
 
 class Record(Callback):
@@ -41,14 +40,14 @@ class Record(Callback):
 @pytest.fixture(params=[0.0, 0.001, 1e9], ids=["at every chance", "now and then", "only at the end"])
 def pulses(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """How often the training tells."""
-    monkeypatch.setattr(trainer, "PULSE_SECONDS", request.param)
+    monkeypatch.setattr(callbacks, "PULSE_SECONDS", request.param)
 
 
 @pytest.mark.usefixtures("pulses")
 @pytest.mark.parametrize("batch_size", ["full", 3])
 def test_each_epoch_is_told_once_and_in_order(batch_size: object) -> None:
     record = Record()
-    fit = Trainer(inline_job(epochs=40, batch_size=batch_size), callbacks=[record]).fit()
+    fit = trainer(inline_job(epochs=40, batch_size=batch_size), callbacks=[record]).fit()
     assert record.epochs == list(range(1, 41))
     assert all(len(pulse.train_loss) == len(pulse.learning_rate) for pulse in record.pulses)
     assert fit.epochs == 40
@@ -58,7 +57,7 @@ def test_each_epoch_is_told_once_and_in_order(batch_size: object) -> None:
 @pytest.mark.parametrize("batch_size", ["full", 3])
 def test_the_fraction_grows_to_one(batch_size: object) -> None:
     record = Record()
-    Trainer(inline_job(epochs=20, batch_size=batch_size), callbacks=[record]).fit()
+    trainer(inline_job(epochs=20, batch_size=batch_size), callbacks=[record]).fit()
     fractions = [pulse.fraction for pulse in record.pulses]
     assert all(0 <= one <= other for one, other in itertools.pairwise([0.0, *fractions]))
     assert fractions[-1] == 1.0
@@ -67,43 +66,43 @@ def test_the_fraction_grows_to_one(batch_size: object) -> None:
 @pytest.mark.usefixtures("pulses")
 def test_the_first_pulse_comes_after_the_start_and_the_end_after_the_last() -> None:
     record = Record()
-    Trainer(inline_job(epochs=20), callbacks=[record]).fit()
+    trainer(inline_job(epochs=20), callbacks=[record]).fit()
     assert record.heard == ["start", *["pulse"] * len(record.pulses), "end"]
 
 
 @pytest.mark.usefixtures("pulses")
 def test_a_divergence_tells_the_finite_epochs_and_ends() -> None:
     record = Record()
-    fit = Trainer(inline_job(epochs=100, optimizer={"type": "SGD", "lr": 1e6}), callbacks=[record]).fit()
+    fit = trainer(inline_job(epochs=100, optimizer={"type": "SGD", "lr": 1e6}), callbacks=[record]).fit()
     assert record.epochs == list(range(1, fit.epochs + 1))
     assert record.pulses[-1].fraction < 1.0
     assert record.heard[-1] == "end"
 
 
 def test_within_a_long_epoch_the_fraction_moves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer, "PULSE_SECONDS", 0.0)
+    monkeypatch.setattr(callbacks, "PULSE_SECONDS", 0.0)
     record = Record()
-    Trainer(inline_job(rows=10, epochs=1, batch_size=1), callbacks=[record]).fit()
+    trainer(inline_job(rows=10, epochs=1, batch_size=1), callbacks=[record]).fit()
     fractions = [pulse.fraction for pulse in record.pulses]
     assert fractions[:10] == [pytest.approx((i + 1) / 10) for i in range(10)]
 
 
 @pytest.mark.parametrize("batch_size", ["full", 3])
 def test_a_stop_keeps_what_is_trained_so_far(batch_size: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer, "PULSE_SECONDS", 0.0)
+    monkeypatch.setattr(callbacks, "PULSE_SECONDS", 0.0)
     record = Record(stop_after=7)
-    stopped = Trainer(inline_job(epochs=10_000, batch_size=batch_size), callbacks=[record])
-    fit = stopped.fit()
+    fit = trainer(inline_job(epochs=10_000, batch_size=batch_size), callbacks=[record]).fit()
     assert fit.stop_reason == "stopped"
     assert fit.epochs == len(record.epochs) < 10_000
     assert record.heard == ["start", *["pulse"] * 7, "end"]
-    assert torch.equal(fit.state_dict["weight"], stopped.network.state_dict()["weight"])
+    start = trainer(inline_job(epochs=1, optimizer=STILL)).fit()
+    assert not torch.equal(fit.state_dict["weight"], start.state_dict["weight"])
 
 
 def test_a_stopped_training_has_the_parameters_of_a_shorter_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer, "PULSE_SECONDS", 0.0)
-    stopped = Trainer(inline_job(epochs=1000), callbacks=[Record(stop_after=5)]).fit()
-    shorter = Trainer(inline_job(epochs=5)).fit()
+    monkeypatch.setattr(callbacks, "PULSE_SECONDS", 0.0)
+    stopped = trainer(inline_job(epochs=1000), callbacks=[Record(stop_after=5)]).fit()
+    shorter = trainer(inline_job(epochs=5)).fit()
     assert stopped.epochs == 5
     assert torch.equal(stopped.state_dict["weight"], shorter.state_dict["weight"])
     assert stopped.train_loss == shorter.train_loss
@@ -122,7 +121,7 @@ def test_every_callback_hears_everything_in_the_order_given() -> None:
             heard.append(self._name)
 
     first, second = Named("first"), Named("second")
-    Trainer(inline_job(epochs=10), callbacks=[first, second]).fit()
+    trainer(inline_job(epochs=10), callbacks=[first, second]).fit()
     assert first.epochs == second.epochs == list(range(1, 11))
     assert heard == ["first", "second"] * len(first.pulses)
 
@@ -133,18 +132,18 @@ def test_an_error_in_a_callback_is_not_swallowed() -> None:
             raise LookupError(pulse.first_epoch)
 
     with pytest.raises(LookupError):
-        Trainer(inline_job(), callbacks=[Broken()]).fit()
+        trainer(inline_job(), callbacks=[Broken()]).fit()
 
 
 def test_a_callback_without_hooks_does_nothing() -> None:
-    assert Trainer(inline_job(), callbacks=[Callback()]).fit().stop_reason == "completed"
+    assert trainer(inline_job(), callbacks=[Callback()]).fit().stop_reason == "completed"
 
 
 def test_a_slow_callback_is_not_called_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = itertools.count()
-    monkeypatch.setattr(trainer, "PULSE_SECONDS", 5)
+    monkeypatch.setattr(callbacks, "PULSE_SECONDS", 5)
     monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))
     record = Record()
-    Trainer(inline_job(epochs=30), callbacks=[record]).fit()
+    trainer(inline_job(epochs=30), callbacks=[record]).fit()
     assert record.epochs == list(range(1, 31))
     assert 1 < len(record.pulses) <= 30 / 5 + 1

@@ -6,30 +6,27 @@ from typing import Any
 import pytest
 import torch
 
-from service.spec.job import JobSpec
+from service.spec.plan import Plan
 from service.training.callbacks import Callback, Pulse
-from service.training.data import load
+from service.training.rows import Table
 from service.training.stability import largest_stable_lr
-from service.training.trainer import Fit, Trainer, diverged
-from tests.training.jobs import inline_job, tensors_of
+from service.training.trainer import Fit, diverged
+from tests.training.jobs import History, inline_job, tensors_of, trainer
 
 
-class Losses(Callback):
-    def __init__(self) -> None:
-        self.all: list[float] = []
-
-    def on_pulse(self, pulse: Pulse) -> None:
-        self.all += pulse.train_loss
+def trained(plan: Plan) -> tuple[list[float], Fit]:
+    losses = History()
+    fit = trainer(plan, callbacks=[losses]).fit()
+    return losses["train_loss"], fit
 
 
-def trained(spec: JobSpec) -> tuple[list[float], Fit]:
-    losses = Losses()
-    fit = Trainer(spec, callbacks=[losses]).fit()
-    return losses.all, fit
+def bound_of(plan: Plan) -> float | None:
+    """The largest stable learning rate on all rows of a job."""
+    return largest_stable_lr(plan.spec, Table(*tensors_of(plan)))
 
 
-def loss_of(spec: JobSpec, fit: Fit) -> float:
-    features, target = tensors_of(spec)
+def loss_of(plan: Plan, fit: Fit) -> float:
+    features, target = tensors_of(plan)
     predictions = torch.nn.functional.linear(features, fit.state_dict["weight"], fit.state_dict["bias"])
     return torch.nn.functional.mse_loss(predictions, target).item()
 
@@ -37,19 +34,19 @@ def loss_of(spec: JobSpec, fit: Fit) -> float:
 @pytest.mark.parametrize("lr", [3.0, 30.0, 1e10, 1e30, 1e38])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_last_finite_parameters_are_those_of_the_last_loss_in_the_history(lr: float, dtype: str) -> None:
-    spec = inline_job(optimizer={"type": "SGD", "lr": lr}, epochs=2000, dtype=dtype)
-    losses, fit = trained(spec)
+    plan = inline_job(optimizer={"type": "SGD", "lr": lr}, epochs=2000, dtype=dtype)
+    losses, fit = trained(plan)
     assert fit.stop_reason == "diverged"
     assert fit.epochs == len(losses) < 2000
     assert all(math.isfinite(loss) for loss in losses)
-    assert loss_of(spec, fit) == losses[-1]
+    assert loss_of(plan, fit) == losses[-1]
     assert fit.train_loss == pytest.approx(losses[-1])
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_a_divergence_in_batches_leaves_finite_parameters(batch_size: int) -> None:
-    spec = inline_job(optimizer={"type": "SGD", "lr": 10.0}, epochs=500, batch_size=batch_size)
-    losses, fit = trained(spec)
+    plan = inline_job(optimizer={"type": "SGD", "lr": 10.0}, epochs=500, batch_size=batch_size)
+    losses, fit = trained(plan)
     assert fit.stop_reason == "diverged"
     assert all(math.isfinite(loss) for loss in losses)
     assert all(bool(torch.isfinite(tensor).all()) for tensor in fit.state_dict.values())
@@ -104,11 +101,11 @@ def test_below_the_bound_the_training_converges_and_above_it_diverges(
     def trained_at(share: float) -> Fit:
         return trained(job(lr=share * bound, epochs=20_000))[1]
 
-    def job(*, lr: float, epochs: int) -> JobSpec:
+    def job(*, lr: float, epochs: int) -> Plan:
         return inline_job(optimizer={**optimizer, "lr": lr}, features=features, bias=bias, epochs=epochs)
 
-    spec = job(lr=1.0, epochs=1)
-    bound = largest_stable_lr(spec, load(spec.data))
+    plan = job(lr=1.0, epochs=1)
+    bound = bound_of(plan)
     assert bound is not None
     assert trained_at(1.01).stop_reason == "diverged"
     losses, fit = trained(job(lr=0.99 * bound, epochs=1500))
@@ -126,11 +123,11 @@ def test_below_the_bound_the_training_converges_and_above_it_diverges(
     ids=str,
 )
 def test_the_bound_is_inverse_to_the_curvature_of_the_loss(loss: dict[str, Any], curvature: float) -> None:
-    spec = inline_job(loss=loss, optimizer={"type": "SGD", "lr": 1.0})
-    features, _ = tensors_of(spec)
+    plan = inline_job(loss=loss, optimizer={"type": "SGD", "lr": 1.0})
+    features, _ = tensors_of(plan)
     inputs = torch.cat([features.double(), torch.ones(len(features), 1, dtype=torch.float64)], dim=1)
     moment = torch.linalg.eigvalsh(inputs.T @ inputs / len(inputs))[-1].item()
-    assert largest_stable_lr(spec, load(spec.data)) == pytest.approx(2 / (curvature * moment), rel=1e-6)
+    assert bound_of(plan) == pytest.approx(2 / (curvature * moment), rel=1e-6)
 
 
 def test_within_its_quadratic_part_huber_converges_below_its_bound_and_leaves_it_above() -> None:
@@ -138,8 +135,8 @@ def test_within_its_quadratic_part_huber_converges_below_its_bound_and_leaves_it
         return trained(inline_job(loss=wide, optimizer={"type": "SGD", "lr": share * bound}, epochs=400))[0]
 
     wide = {"type": "HuberLoss", "delta": 1e6}
-    spec = inline_job(loss=wide)
-    bound = largest_stable_lr(spec, load(spec.data)) or 0.0
+    plan = inline_job(loss=wide)
+    bound = bound_of(plan) or 0.0
     assert losses_at(0.99)[-1] < losses_at(0.99)[0]
     assert losses_at(1.01)[-1] > 100 * losses_at(1.01)[0]
 
@@ -157,24 +154,24 @@ def test_within_its_quadratic_part_huber_converges_below_its_bound_and_leaves_it
     ids=str,
 )
 def test_where_no_bound_is_known_there_is_none(job: dict[str, Any]) -> None:
-    spec = inline_job(**job)
-    assert largest_stable_lr(spec, load(spec.data)) is None
+    plan = inline_job(**job)
+    assert bound_of(plan) is None
 
 
 def test_the_cure_is_told_with_the_bound() -> None:
-    spec = inline_job(optimizer={"type": "SGD", "lr": 1e10}, epochs=100)
-    _, fit = trained(spec)
-    error = diverged(fit, spec)
+    plan = inline_job(optimizer={"type": "SGD", "lr": 1e10}, epochs=100)
+    _, fit = trained(plan)
+    error = diverged(fit, plan.spec)
     assert error.code == "diverged"
     assert f"epoch {fit.epochs + 1}" in error.message
     assert f"{fit.largest_stable_lr:.4g}" in error.hint
 
 
 def test_without_a_bound_a_smaller_learning_rate_is_advised() -> None:
-    spec = inline_job(optimizer={"type": "Adam", "lr": 1e30}, epochs=10)
-    _, fit = trained(spec)
+    plan = inline_job(optimizer={"type": "Adam", "lr": 1e30}, epochs=10)
+    _, fit = trained(plan)
     assert fit.largest_stable_lr is None
-    assert "1e+29" in diverged(fit, spec).hint
+    assert "1e+29" in diverged(fit, plan.spec).hint
 
 
 def test_the_advice_is_followed_with_success() -> None:
@@ -193,7 +190,7 @@ def test_a_divergence_within_an_epoch_ends_it_there() -> None:
             assert pulse.train_loss == []
             pulses += 1
 
-    spec = inline_job(rows=100_000, epochs=5, batch_size=1, optimizer={"type": "SGD", "lr": 10})
-    fit = Trainer(spec, callbacks=[Count()]).fit()
+    plan = inline_job(rows=100_000, epochs=5, batch_size=1, optimizer={"type": "SGD", "lr": 10})
+    fit = trainer(plan, callbacks=[Count()]).fit()
     assert (fit.stop_reason, fit.epochs) == ("diverged", 0)
     assert pulses < 20  # They come 40 times a second; the whole epoch would take many seconds.

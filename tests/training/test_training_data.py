@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
@@ -9,17 +10,26 @@ from hypothesis import strategies as st
 
 from service.exceptions import TrainingFailed
 from service.spec.expression import FUNCTIONS
-from service.training.data import Table, load
-from service.training.trainer import Trainer
+from service.spec.plan import Plan
+from service.training.frames import load
+from service.training.preparation import fitted
+from service.training.rows import Batch
 from tests.spec.specs import parsed, problems_in, with_expression, with_inline
-from tests.training.jobs import inline_job, synthetic_job
+from tests.training.jobs import inline_job, synthetic_job, trainer
 
 ROWS = 50
 F64 = torch.float64
 
 
-def drawn(**data: object) -> Table:
-    return load(synthetic_job(**{"rows": ROWS, "seed": 3, "noise": None, **data}).data)
+def rows_of(plan: Plan) -> Batch:
+    """All rows as the network takes them, in float64."""
+    double = plan.with_changes(training=plan.spec.training.model_copy(update={"dtype": "float64"}))
+    frame = load(plan.spec.data)
+    return fitted(double, frame, np.arange(len(frame))).batch(frame, slice(None))
+
+
+def drawn(**data: object) -> Batch:
+    return rows_of(synthetic_job(**{"rows": ROWS, "seed": 3, "noise": None, **data}))
 
 
 def test_the_tutorials_rows_are_those_of_its_own_code() -> None:
@@ -110,7 +120,7 @@ def test_an_accepted_formula_gives_real_numbers_or_a_clear_error(text: str) -> N
     spec = with_expression(text, **features)
     assume(not problems_in(spec))
     try:
-        table = load(parsed(spec).data)
+        table = rows_of(parsed(spec))
     except TrainingFailed:
         return
     assert table.target.dtype == F64
@@ -119,29 +129,29 @@ def test_an_accepted_formula_gives_real_numbers_or_a_clear_error(text: str) -> N
 
 def test_a_value_that_the_trial_did_not_meet_fails_the_training() -> None:
     # The trial before the job takes an even number of points, which leaves out the middle; three rows hit it.
-    spec = synthetic_job(
+    plan = synthetic_job(
         rows=3,
         features={"x": {"distribution": "linspace", "low": -1, "high": 1}},
         target={"expression": "1/x"},
     )
     with pytest.raises(TrainingFailed) as error:
-        load(spec.data)
+        load(plan.spec.data)
     assert error.value.code == "data_not_finite"
     assert error.value.hint
 
 
 def test_sent_rows_become_the_same_tensors_by_column_and_by_row() -> None:
-    by_column = load(parsed(with_inline(columns={"x": [1, 2], "y": [3, 4], "z": [5, 6]}, target="y")).data)
+    by_column = rows_of(parsed(with_inline(columns={"x": [1, 2], "y": [3, 4], "z": [5, 6]}, target="y")))
     rows = [{"x": 1, "y": 3, "z": 5}, {"x": 2, "y": 4, "z": 6}]
-    by_row = load(parsed(with_inline(rows=rows, target="y")).data)
+    by_row = rows_of(parsed(with_inline(rows=rows, target="y")))
     assert by_column.features.tolist() == by_row.features.tolist() == [[1, 5], [2, 6]]
     assert by_column.target.tolist() == by_row.target.tolist() == [[3], [4]]
-    assert len(by_row) == 2
+    assert len(by_row.features) == 2
 
 
 def test_the_listed_features_are_the_inputs_in_the_order_listed() -> None:
     columns = {"x": [1, 2], "y": [3, 4], "z": [5, 6]}
-    table = load(parsed(with_inline(columns=columns, target="y", features=["z", "x"])).data)
+    table = rows_of(parsed(with_inline(columns=columns, target="y", features=["z", "x"])))
     assert table.features.tolist() == [[5, 1], [6, 2]]
 
 
@@ -151,12 +161,12 @@ def test_the_listed_features_are_the_inputs_in_the_order_listed() -> None:
 def test_numbers_beyond_the_number_format_are_refused_as_such(columns: dict[str, list[float]]) -> None:
     spec = with_inline(columns=columns, target="y")
     with pytest.raises(TrainingFailed) as error:
-        Trainer(parsed(spec)).fit()
+        trainer(parsed(spec)).fit()
     assert error.value.code == "data_not_finite"
 
 
 def test_a_spec_without_a_seed_is_a_mistake_of_the_caller() -> None:
-    spec = inline_job()
-    unfinished = spec.model_copy(update={"training": spec.training.model_copy(update={"seed": None})})
+    plan = inline_job()
+    unfinished = plan.with_changes(training=plan.spec.training.model_copy(update={"seed": None}))
     with pytest.raises(ValueError, match="seed"):
-        Trainer(unfinished)
+        trainer(unfinished).fit()

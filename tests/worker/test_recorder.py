@@ -14,8 +14,10 @@ from service.exceptions import LeaseLost, TrainingFailed
 from service.jobs import attempts
 from service.jobs.attempts import JobRef
 from service.spec.job import JobSpec
-from service.training import trainer
+from service.spec.plan import Plan
+from service.training import callbacks
 from service.training.callbacks import Callback, Pulse
+from service.training.frames import load
 from service.training.trainer import Trainer
 from service.training.weights import from_bytes
 from service.worker import recorder as recording
@@ -44,7 +46,7 @@ def pipes() -> Iterator[tuple[Connection, Connection]]:
 @pytest.fixture(autouse=True)
 def _talkative(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pulse at every epoch, and each pulse recorded."""
-    monkeypatch.setattr(trainer, "PULSE_SECONDS", 0.0)
+    monkeypatch.setattr(callbacks, "PULSE_SECONDS", 0.0)
     monkeypatch.setattr(recording, "REPORT_SECONDS", 0.0)
 
 
@@ -72,7 +74,9 @@ class Runner:
         spec = JobSpec.model_validate_json(text)
         recorder = self.recorder(ref)
         recorder.begin(device="cpu", environment=environment)
-        recorder.finish(spec, Trainer(spec, callbacks=[*before, recorder]).fit())
+        frame = load(spec.data)
+        plan = Plan(spec, frame.schema)
+        recorder.finish(plan, Trainer(plan, frame, callbacks=[*before, recorder]).fit())
 
     def recorder(self, ref: JobRef) -> Recorder:
         return Recorder(ref, database=self.desk.database, doorbell=Doorbell(self.folder), pipe=self.pipe)

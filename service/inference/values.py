@@ -1,0 +1,91 @@
+"""Values that callers send for a prediction, as the arrays that the training had."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from service.spec.columns import did_you_mean
+from service.spec.values import as_array
+from service.tables.frame import Array
+from service.training.encoding import Input
+
+__all__ = ["ValueProblem", "as_column", "label_of", "value_problem"]
+
+
+@dataclass(frozen=True, slots=True)
+class ValueProblem:
+    """Why a column of values cannot be used.
+
+    Attributes:
+        place: Where in the column: the row, or nothing for all of it.
+        what: Code, message and hint of the problem.
+    """
+
+    place: tuple[int, ...]
+    what: tuple[str, str, str]
+
+
+def label_of(value: str | float) -> str:
+    """Write a class as text: a whole number without a decimal point."""
+    return value if isinstance(value, str) else f"{value:g}" if value != int(value) else str(int(value))
+
+
+def value_problem(one: Input, values: Sequence[Any]) -> ValueProblem | None:
+    """Find the first value that the model was not trained to take."""
+    return {"number": _number_problem, "category": _category_problem, "array": _array_problem}[one.kind](
+        one, values
+    )
+
+
+def _number_problem(one: Input, values: Sequence[Any]) -> ValueProblem | None:
+    for row, value in enumerate(values):
+        if value is None and one.fill is None:
+            return _gap(one, row)
+        if isinstance(value, str | list | tuple):
+            what = "wrong_type", f"`{one.name}` is a number.", "Send numbers, without quotes."
+            return ValueProblem((row,), what)
+    return None
+
+
+def _category_problem(one: Input, values: Sequence[Any]) -> ValueProblem | None:
+    known = set(one.categories or ())
+    for row, value in enumerate(values):
+        if value is None and one.fill is None:
+            return _gap(one, row)
+        if value is not None and not (isinstance(value, str) and value in known):
+            message = f"`{one.name}` was never `{str(value)[:80]}` in the training."
+            what = "unknown_category", message, did_you_mean(str(value)[:80], map(str, one.categories or ()))
+            return ValueProblem((row,), what)
+    return None
+
+
+def _array_problem(one: Input, values: Sequence[Any]) -> ValueProblem | None:
+    if not values:
+        return None
+    hint = "Send nested arrays of numbers, of that shape in each row."
+    try:
+        shape = as_array(values).shape[1:]
+    except ValueError as error:
+        return ValueProblem((), ("wrong_type", f"`{one.name}`: {error}", hint))
+    if shape == one.shape:
+        return None
+    message = f"`{one.name}` has the shape {shape} in each row; the model was trained on {one.shape}."
+    return ValueProblem((), ("wrong_shape", message, hint))
+
+
+def _gap(one: Input, row: int) -> ValueProblem:
+    hint = "A model trained with missing values filled in (preprocessing.missing) predicts without them."
+    return ValueProblem((row,), ("missing_values", f"`{one.name}` has no value here.", hint))
+
+
+def as_column(one: Input, values: Sequence[Any]) -> Array:
+    """Turn values without problems into an array as in a frame: NaN, or the code -1, where one is missing."""
+    if one.kind == "array":
+        return as_array(values) if values else np.empty((0, *one.shape))
+    if one.kind == "category":
+        codes = {category: code for code, category in enumerate(one.categories or ())}
+        return np.array([-1 if value is None else codes[value] for value in values], dtype=np.int32)
+    return np.array([math.nan if value is None else value for value in values], dtype=np.float64)

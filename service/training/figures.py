@@ -1,0 +1,69 @@
+"""Figures of columns over many blocks of rows, in one pass and bounded memory."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from service.tables.frame import Array
+
+__all__ = ["Figures", "most_frequent"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Figures of each column; float64, shape (columns,).
+
+    Attributes:
+        mean: Mean of the values.
+        std: Standard deviation, with n in the denominator.
+        low: Smallest value.
+        high: Largest value.
+    """
+
+    mean: Floats
+    std: Floats
+    low: Floats
+    high: Floats
+
+    @classmethod
+    def over(cls, blocks: Iterable[Floats]) -> "Figures":
+        """Take the figures of blocks of shape (rows, columns).
+
+        Means and sums of squared deviations of two sets are joined exactly, not by sums of squares, which
+        lose the small differences of large numbers (Chan, Golub, LeVeque 1983, equations 2.1).
+        """
+        count, mean, squares = 0, np.zeros(0), np.zeros(0)
+        low, high = np.zeros(0), np.zeros(0)
+        for block in blocks:
+            if len(block) == 0:
+                continue
+            new_mean = block.mean(axis=0)
+            new_squares = np.square(block - new_mean).sum(axis=0)
+            if count == 0:
+                mean, squares = np.zeros_like(new_mean), np.zeros_like(new_mean)
+                low, high = block.min(axis=0), block.max(axis=0)
+            total = count + len(block)
+            delta = new_mean - mean
+            squares = squares + new_squares + np.square(delta) * (count * len(block) / total)
+            mean = mean + delta * (len(block) / total)
+            low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
+            count = total
+        return cls(mean, np.sqrt(squares / max(1, count)), low, high)
+
+    def scaling(self, how: str, position: int) -> tuple[float, float]:
+        """Give (shift, scale) of a column; a column that does not vary is only shifted."""
+        mean, std = float(self.mean[position]), float(self.std[position])
+        low, high = float(self.low[position]), float(self.high[position])
+        shift, scale = {"none": (0.0, 1.0), "standardize": (mean, std), "min_max": (low, high - low)}[how]
+        return shift, scale if scale > 0 else 1.0
+
+
+def most_frequent(values: Array) -> float:
+    """Give the most frequent value, the smallest of several; missing ones (NaN, -1 of codes) do not count."""
+    present = values[~np.isnan(values)] if values.dtype.kind == "f" else values[values >= 0]
+    found, counts = np.unique(present, return_counts=True)
+    return float(found[np.argmax(counts)]) if len(found) else 0.0

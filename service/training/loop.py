@@ -1,0 +1,263 @@
+"""One training: epochs of steps. The reference that every faster engine must equal."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from service.exceptions import TrainingFailed
+from service.spec.estimates import largest_batch
+from service.spec.job import JobSpec
+from service.spec.plan import Plan
+from service.training.augmentation import Augmenter
+from service.training.callbacks import Pulses, Stop
+from service.training.objective import Objective
+from service.training.optimization import Clipping, Penalty, Schedule, build_optimizer
+from service.training.rows import Batch, Batches, Rows, Stretch
+from service.training.scoring import mean_loss
+from service.training.watch import Snapshot, Watch
+
+__all__ = ["Loop", "Trained"]
+
+Extra = Callable[[int], dict[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """How one training ended.
+
+    Attributes:
+        reason: `completed`, `early_stopped`, `stopped` (a callback asked) or `diverged`.
+        epochs: Completed epochs of this training.
+        first_loss: Loss of its first epoch; None if it was not finite.
+        kept_epoch: Epoch whose parameters were put back by early stopping; None where the last ones are kept.
+    """
+
+    reason: str
+    epochs: int
+    first_loss: float | None
+    kept_epoch: int | None = None
+
+
+class Loop:
+    """Trains one network on some rows: `Loop(…).run()`.
+
+    Attributes:
+        network: Holds the parameters as they are after the last step, or the best ones after early stopping.
+        objective: The loss.
+    """
+
+    def __init__(  # noqa: PLR0913 - all that one training needs, by keyword
+        self,
+        plan: Plan,
+        *,
+        network: torch.nn.Module,
+        rows: Rows,
+        dev: Rows | None,
+        seed: int,
+        objective: Objective,
+        pulses: Pulses,
+        extra: Extra | None = None,
+    ) -> None:
+        """Build everything that the epochs need.
+
+        Args:
+            plan: Of the effective spec.
+            network: With its initial parameters.
+            rows: The training rows, on the network's device.
+            dev: Rows for the dev loss after each epoch.
+            seed: Of the row order and of the augmentation.
+            objective: The loss.
+            pulses: Hear of each epoch.
+            extra: Gives further series after an epoch, by the epoch's number.
+
+        Raises:
+            TrainingFailed: The network has no such parameter groups, or one batch cannot be trained on.
+        """
+        spec = plan.spec
+        self.network = network
+        self.objective = objective
+        self._spec, self._rows, self._dev, self._pulses, self._extra = spec, rows, dev, pulses, extra
+        self._batch_rows = batch_rows(spec, len(rows))
+        # Rows that are read when they are asked for may be too many for one block.
+        self._block = self._batch_rows if rows.is_resident else min(self._batch_rows, largest_batch(plan))
+        self._batches = Batches(
+            rows,
+            batch_rows=self._batch_rows,
+            shuffle=spec.training.shuffle,
+            seed=seed,
+            drop_last=spec.training.drop_last,
+        )
+        _check_batches(self._batches, plan, rows=len(rows), size=self._batch_rows)
+        self._optimizer = build_optimizer(spec.optimizer, network)
+        self._schedule = Schedule.build(spec.scheduler, self._optimizer, has_dev=dev is not None)
+        self._penalty = Penalty(spec.regularization, network)
+        self._clipping = Clipping(spec.regularization, network)
+        self._augment = Augmenter.build(spec.training.augmentation, seed=seed)
+        self._asks_again = spec.optimizer.needs_closure
+        # From before the last epoch with a finite loss; a second copy is in the making.
+        state = [*network.parameters(), *network.buffers()]
+        self._state = [tensor.detach() for tensor in state]
+        self._finite, self._fresh = Snapshot(self._state), Snapshot(self._state)
+        self._watch = _watch(spec, self._state, has_dev=dev is not None)
+        self._epoch = 0
+        self._first_loss: float | None = None
+
+    def run(self) -> Trained:
+        """Run all epochs, or fewer if a callback or early stopping ends them, or the loss stops being a number."""
+        reason = self._epochs()
+        if reason == "diverged":
+            self._finite.put_back()
+        kept = self._watch.restore() if self._watch and reason != "diverged" else None
+        return Trained(reason, self._epoch, self._first_loss, kept)
+
+    def back_to_finite(self) -> None:
+        """Put back the parameters from before the last epoch: the last ones whose loss is known to be finite."""
+        self._finite.put_back()
+
+    def _epochs(self) -> str:
+        self.network.train()
+        try:
+            while self._epoch < self._spec.training.epochs:
+                self._fresh.take()
+                loss = self._train_epoch()
+                if loss - loss != 0:  # NaN or infinite: cheaper than math.isfinite, once an epoch.
+                    self._pulses.tell(self._done())
+                    return "diverged"
+                if self._closes(loss):
+                    self._pulses.tell(1.0)
+                    return "early_stopped"
+                self._pulses.tell_if_due(self._done())
+            self._pulses.tell(1.0)
+        except Stop:
+            return "stopped"
+        return "completed"
+
+    def _train_epoch(self) -> float:
+        """Do one pass over the rows; the loss is the mean over them, each batch taken before its step."""
+        if len(self._batches) == 1:
+            # The mean of one batch is its loss, to the last bit; weighing it by its rows would round.
+            (whole,) = self._batches.epoch()
+            return self._step(whole)
+        total, weights = 0.0, 0.0
+        for index, batch in enumerate(self._batches.epoch()):
+            weight = _weight_of(batch)
+            total += self._step(batch) * weight
+            weights += weight
+            if total - total != 0:  # Nothing that follows in this epoch can make it a number again.
+                return total
+            self._pulses.tell_if_due(self._done((index + 1) / len(self._batches)))
+        return total / weights
+
+    def _step(self, batch: Batch | Stretch) -> float:
+        if self._augment is not None and isinstance(batch, Batch):
+            batch = self._augment(batch)
+        try:
+            loss = self._lbfgs_step(batch) if self._asks_again else self._plain_step(batch)
+        except RuntimeError as error:
+            # Torch refuses a factor, such as lr times weight_decay, that the number format cannot hold.
+            if "without overflow" in str(error):
+                return math.inf
+            raise
+        self._schedule.after_step()
+        return loss
+
+    def _plain_step(self, batch: Batch | Stretch) -> float:
+        loss = self._gradient(batch)
+        self._optimizer.step()
+        return float(loss.item())
+
+    def _lbfgs_step(self, batch: Batch | Stretch) -> float:
+        """Let LBFGS ask for the loss as often as it needs; the first answer is the loss before the step."""
+        asked: list[float] = []
+
+        def closure() -> torch.Tensor:
+            loss = self._gradient(batch)
+            asked.append(float(loss.item()))
+            return self._penalized(loss)
+
+        self._optimizer.step(closure)  # type: ignore[arg-type] # torch documents a tensor, its stub a float
+        return asked[0]
+
+    def _gradient(self, batch: Batch | Stretch) -> torch.Tensor:
+        """Compute the loss of a batch and leave the gradient of loss and penalty in the parameters."""
+        self._optimizer.zero_grad()
+        if isinstance(batch, Stretch):
+            return self._summed_gradient(batch)
+        loss = self.objective(self.network, batch.features, batch.target, batch.weight)
+        self._penalized(loss).backward()  # type: ignore[no-untyped-call]
+        self._clipping()
+        return loss
+
+    def _summed_gradient(self, stretch: Stretch) -> torch.Tensor:
+        """Do the same for a batch larger than memory: the gradients of its pieces, weighed, are summed."""
+        total = torch.zeros((), dtype=torch.float64)
+        for piece in stretch.pieces():
+            batch = piece if self._augment is None else self._augment(piece)
+            loss = self.objective(self.network, batch.features, batch.target, batch.weight)
+            share = _weight_of(batch) / stretch.weight
+            (loss * share).backward()  # type: ignore[no-untyped-call]
+            total += loss.detach().cpu() * share
+        penalty = self._penalty()
+        if penalty is not None:
+            penalty.backward()  # type: ignore[no-untyped-call]
+        self._clipping()
+        return total
+
+    def _penalized(self, loss: torch.Tensor) -> torch.Tensor:
+        penalty = self._penalty()
+        return loss if penalty is None else loss + penalty
+
+    def _closes(self, loss: float) -> bool:
+        """Record a completed epoch; tell whether the training is to stop early after it."""
+        self._finite, self._fresh = self._fresh, self._finite
+        self._epoch += 1
+        self._first_loss = loss if self._first_loss is None else self._first_loss
+        values = {"train_loss": loss, "learning_rate": float(self._optimizer.param_groups[0]["lr"])}
+        if self._dev is not None:
+            values["dev_loss"] = mean_loss(self.objective, self.network, self._dev, block=self._block)
+        self._schedule.after_epoch(train_loss=loss, dev_loss=values.get("dev_loss"))
+        if self._extra is not None:
+            values |= self._extra(self._epoch)
+        self._pulses.record(values)
+        return self._watch is not None and self._watch.is_over(self._epoch, values)
+
+    def _done(self, in_epoch: float = 0.0) -> float:
+        return (self._epoch + in_epoch) / self._spec.training.epochs
+
+
+def batch_rows(spec: JobSpec, rows: int) -> int:
+    """Rows of one full step over so many rows."""
+    size = spec.training.batch_size
+    if size == "auto":
+        raise ValueError("an effective spec has a batch size: send it through service.spec.intake first")
+    return rows if size == "full" else min(size, rows)
+
+
+def _watch(spec: JobSpec, state: list[torch.Tensor], *, has_dev: bool) -> Watch | None:
+    stopping = spec.training.early_stopping
+    if stopping is None or (stopping.monitor == "dev_loss" and not has_dev):
+        # The final training after the folds has all rows, so that there is no dev loss to watch.
+        return None
+    return Watch(stopping, Snapshot(state) if stopping.restore_best else None)
+
+
+def _weight_of(batch: Batch | Stretch) -> float:
+    if isinstance(batch, Stretch):
+        return batch.weight
+    return float(len(batch.features)) if batch.weight is None else float(batch.weight.sum())
+
+
+def _check_batches(batches: Batches, plan: Plan, *, rows: int, size: int) -> None:
+    """Refuse a last batch of one row where batch normalization would have nothing to take a mean of."""
+    last = rows % size or size
+    if last == 1 and plan.spec.model.has_batch_norm and not plan.spec.training.drop_last:
+        message = (
+            f"{rows} rows in batches of {size} leave a last batch of one row, which cannot be normalized."
+        )
+        raise TrainingFailed(
+            "batch_too_small", message, 'Say "drop_last": true, or choose another batch_size.'
+        )
+    if len(batches) == 0:
+        raise ValueError("there is nothing to train on")

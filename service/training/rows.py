@@ -1,0 +1,173 @@
+"""The rows of one part of a job as tensors, and the order in which they are trained on."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+
+from service.exceptions import TrainingFailed
+
+__all__ = ["DTYPES", "Batch", "Batches", "Rows", "Stretch", "Table", "require_finite"]
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+class Batch(NamedTuple):
+    """Some rows: features of shape (rows, …), their target, and their weights of shape (rows,) if they have any."""
+
+    features: torch.Tensor
+    target: torch.Tensor
+    weight: torch.Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A batch that is read piece by piece, because it may be larger than memory.
+
+    Attributes:
+        rows: Its number of rows.
+        weight: Sum of their weights; their number where all weigh the same.
+        pieces: Reads it, anew at each call.
+    """
+
+    rows: int
+    weight: float
+    pieces: Callable[[], Iterator[Batch]]
+
+
+class Rows(Protocol):
+    """Rows that can be taken in any order; in memory, or read when they are asked for."""
+
+    @property
+    def is_resident(self) -> bool:
+        """Whether all rows are in memory."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def take(self, order: torch.Tensor) -> Batch:
+        """Gather the rows of these positions (int64), in this order."""
+        ...
+
+    def between(self, start: int, stop: int) -> Batch:
+        """Give consecutive rows."""
+        ...
+
+    def stretch(self, start: int, stop: int, order: torch.Tensor | None) -> Stretch:
+        """Give a batch to be read piece by piece: these places of an order, or of the rows themselves."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows in memory.
+
+    Attributes:
+        features: Shape (rows, …).
+        target: Shape (rows,) for classes, else (rows, targets).
+        weight: Shape (rows,), or None where all weigh the same.
+    """
+
+    features: torch.Tensor
+    target: torch.Tensor
+    weight: torch.Tensor | None = None
+
+    @property
+    def is_resident(self) -> bool:
+        """They are all in memory."""
+        return True
+
+    def __len__(self) -> int:
+        return self.features.shape[0]
+
+    def stretch(self, start: int, stop: int, order: torch.Tensor | None) -> Stretch:
+        """Give a batch in one piece."""
+        batch = self.between(start, stop) if order is None else self.take(order[start:stop])
+        weight = float(stop - start) if batch.weight is None else float(batch.weight.sum())
+        return Stretch(stop - start, weight, lambda: iter([batch]))
+
+    def take(self, order: torch.Tensor) -> Batch:
+        """Gather the rows of these positions, in this order."""
+        order = order.to(self.features.device)
+        weight = None if self.weight is None else self.weight.index_select(0, order)
+        return Batch(self.features.index_select(0, order), self.target.index_select(0, order), weight)
+
+    def between(self, start: int, stop: int) -> Batch:
+        """Give consecutive rows; as views where these lie in memory as new tensors would."""
+        weight = None if self.weight is None else _aligned(self.weight[start:stop])
+        return Batch(_aligned(self.features[start:stop]), _aligned(self.target[start:stop]), weight)
+
+    def to(self, device: torch.device) -> "Table":
+        """Copy to a device; the same tensors where they are there already."""
+        weight = None if self.weight is None else self.weight.to(device)
+        return Table(self.features.to(device), self.target.to(device), weight)
+
+
+ALIGNMENT = 64
+"""Torch begins every new tensor at an address that these bytes divide."""
+
+
+def _aligned(view: torch.Tensor) -> torch.Tensor:
+    """Copy what begins elsewhere: matrix products round otherwise there, and not as with a DataLoader's batches."""
+    return view if view.data_ptr() % ALIGNMENT == 0 else view.clone()
+
+
+def require_finite(batch: Batch) -> None:
+    """Make sure that every value is a number in the format of the training.
+
+    Raises:
+        TrainingFailed: `data_not_finite`, when there is NaN or infinity.
+    """
+    for name, tensor in (("features", batch.features), ("target", batch.target)):
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise TrainingFailed(
+                "data_not_finite",
+                f"The {name} hold values that are not finite numbers in {str(tensor.dtype).removeprefix('torch.')}.",
+                "Scale them, or change their unit so that all are finite; float64 goes up to 1e308.",
+            )
+
+
+class Batches:
+    """The batches of each epoch, in exactly the order of `DataLoader(shuffle=True, generator=…)`.
+
+    A DataLoader costs more than the training of a small model. For an epoch it draws a base seed and
+    two permutations from its generator; drawing the same here gives the same rows in the same order.
+    Rows in memory are gathered once an epoch and handed out as views; others are read batch by batch.
+    """
+
+    def __init__(
+        self, rows: Rows, *, batch_rows: int, shuffle: bool, seed: int, drop_last: bool = False
+    ) -> None:
+        self._rows = rows
+        self._batch_rows = min(batch_rows, len(rows))
+        self._shuffle = shuffle and batch_rows < len(rows)
+        self._generator = torch.Generator().manual_seed(seed)
+        self._stops = self._ends(drop_last=drop_last)
+        is_whole = rows.is_resident and self._batch_rows == len(rows)
+        self._whole = [rows.between(0, len(rows))] if is_whole else []
+
+    def _ends(self, *, drop_last: bool) -> list[tuple[int, int]]:
+        size, count = self._batch_rows, len(self._rows)
+        ends = [(start, min(start + size, count)) for start in range(0, count, size)]
+        smaller = drop_last and len(ends) > 1 and count % size != 0
+        return ends[:-1] if smaller else ends
+
+    def __len__(self) -> int:
+        return len(self._stops)
+
+    def epoch(self) -> Iterator[Batch | Stretch]:
+        """Give the batches of the next epoch: of rows in memory as views, of others to be read piece by piece."""
+        if self._whole:
+            return iter(self._whole)
+        order = self._next_order() if self._shuffle else None
+        if not self._rows.is_resident:
+            return (self._rows.stretch(start, stop, order) for start, stop in self._stops)
+        shuffled = self._rows if order is None else Table(*self._rows.take(order))
+        return (shuffled.between(*ends) for ends in self._stops)
+
+    def _next_order(self) -> torch.Tensor:
+        torch.empty((), dtype=torch.int64).random_(generator=self._generator)
+        order = torch.randperm(len(self._rows), generator=self._generator)
+        torch.randperm(len(self._rows), generator=self._generator)
+        return order

@@ -1,0 +1,69 @@
+"""Which epoch was the best so far, and whether it is time to stop."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from service.spec.training import EarlyStopping
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Snapshot", "Watch"]
+
+
+class Snapshot:
+    """A copy of tensors that can be taken again and put back, without new memory each time."""
+
+    def __init__(self, tensors: "Sequence[torch.Tensor]") -> None:
+        self._tensors = list(tensors)
+        self._kept = [tensor.clone() for tensor in tensors]
+
+    def take(self) -> None:
+        """Copy the tensors as they are now."""
+        torch._foreach_copy_(self._kept, self._tensors)
+
+    def put_back(self) -> None:
+        """Give the tensors the values of the last copy."""
+        torch._foreach_copy_(self._tensors, self._kept)
+
+
+@dataclass(slots=True)
+class Watch:
+    """Early stopping: keeps the best epoch's parameters and counts the epochs without improvement.
+
+    Attributes:
+        spec: What is watched, and how patiently.
+        best: Copies of the best parameters; None where the last ones are kept.
+        best_loss: The lowest loss so far.
+        best_epoch: Its epoch in this training, from 1; 0 before the first.
+    """
+
+    spec: EarlyStopping
+    best: Snapshot | None
+    best_loss: float = field(default=float("inf"))
+    best_epoch: int = 0
+
+    def is_over(self, epoch: int, values: "dict[str, float]") -> bool:
+        """Hear of a completed epoch, and tell whether the training is to stop after it.
+
+        An improvement is a loss below the best one by more than `min_delta`.
+        """
+        loss = values[self.spec.monitor]
+        if loss < self.best_loss - self.spec.min_delta:
+            self.best_loss, self.best_epoch = loss, epoch
+            if self.best is not None:
+                self.best.take()
+        return epoch - self.best_epoch >= self.spec.patience
+
+    def restore(self) -> int | None:
+        """Put the best parameters back where the spec wants them.
+
+        Returns:
+            The epoch whose parameters are in the network now, or None when they are those of the last one.
+        """
+        if self.best is None or self.best_epoch == 0:
+            return None
+        self.best.put_back()
+        return self.best_epoch
