@@ -1,14 +1,20 @@
 """`fitd doctor`: what this installation is made of, and whether it would work."""
 
+import contextlib
 import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
+from pathlib import Path
 
 from service import __version__, migrations
+from service.datasets import repository
 from service.db import Database
+from service.exceptions import DatasetDamaged
 from service.settings import Settings
+from service.tables.files import damaged_files
+from service.tables.store import DatasetStore
 
 __all__ = ["report"]
 
@@ -28,6 +34,7 @@ def report(settings: Settings) -> Iterator[Line]:
         yield name, version(name), True
     yield from _guarded("data folder", lambda: _folder(settings))
     yield from _guarded("database", lambda: _database(settings))
+    yield from _guarded("datasets", lambda: _datasets(settings))
 
 
 def _guarded(name: str, lines: Callable[[], Iterator[Line]]) -> Iterator[Line]:
@@ -79,3 +86,31 @@ def _database(settings: Settings) -> Iterator[Line]:
         f"{found}, journal {mode}, schema {'current' if current else 'NOT current: run fitd migrate'}",
         current,
     )
+
+
+def _datasets(settings: Settings) -> Iterator[Line]:
+    """Read every dataset from its first byte to its last: a disk that forgets says so in no other way."""
+    if not settings.database_url and not (settings.data_dir / "fitd.db").exists():
+        return
+    with contextlib.closing(Database(settings.effective_database_url)) as database:
+        if not migrations.schema_is_current(database):
+            return
+        with database.read() as session:
+            digests = sorted(repository.digests(session))
+    store = DatasetStore(settings.datasets_dir)
+    damages = {digest: found for digest in digests if (found := _damage(store.folder(digest)))}
+    for digest, found in damages.items():
+        yield "dataset", f"{digest}: {found}. Delete it and upload it again", False
+    yield (
+        "datasets",
+        f"{len(digests)}, {len(digests) - len(damages)} of them byte for byte as written",
+        not damages,
+    )
+
+
+def _damage(folder: Path) -> str:
+    try:
+        files = list(damaged_files(folder))
+    except DatasetDamaged as error:
+        return error.message.rstrip(".")
+    return f"{', '.join(files)} not as written" if files else ""

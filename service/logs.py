@@ -21,8 +21,11 @@ def configure(*, log_format: str, level: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    # Only the frames of an exception are written, never their local variables: those hold keys and people's rows.
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
         if for_people
         else structlog.processors.JSONRenderer()
     )
@@ -42,7 +45,8 @@ def configure(*, log_format: str, level: str) -> None:
 def _formatter(
     shared: list[structlog.typing.Processor], renderer: structlog.typing.Processor, *, for_people: bool
 ) -> logging.Formatter:
-    trace = [] if for_people else [structlog.processors.dict_tracebacks]
+    as_data = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    trace = [] if for_people else [structlog.processors.ExceptionRenderer(as_data)]
     return structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *trace, renderer],

@@ -18,8 +18,10 @@ with structlog.contextvars.bound_contextvars(attempt=2):
     logger.warning("loud", path="größe")
 logging.getLogger("another").warning("from %s", "outside")
 logging.getLogger("uvicorn.access").info("GET /healthz")
-try:
+def open_door(key):
     1 / 0
+try:
+    open_door("sesa" + "me")
 except ZeroDivisionError:
     logger.exception("broken")
 """
@@ -52,6 +54,13 @@ def test_what_is_said_and_bound_is_in_the_line(events: list[dict[str, Any]]) -> 
 
 def test_an_exception_is_told_as_data(events: list[dict[str, Any]]) -> None:
     assert events[3]["exception"][0]["exc_type"] == "ZeroDivisionError"
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_an_exception_shows_its_frames_but_not_what_they_held(log_format: str) -> None:
+    text = "\n".join(lines_of(log_format))
+    assert "open_door" in text
+    assert "sesame" not in text
 
 
 def test_for_people_there_is_no_json() -> None:

@@ -1,4 +1,4 @@
-"""Datasets, and which job trains on which."""
+"""Datasets, which job trains on which, and which starts from the parameters of which."""
 
 import sqlalchemy as sa
 
@@ -11,7 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create the tables, and the column of the jobs: an older worker leaves it empty."""
+    """Create the tables, and the columns of the jobs: an older service leaves them empty."""
     op.create_table(
         "dataset_schemas",
         sa.Column("digest", sa.String(length=64), nullable=False),
@@ -42,10 +42,14 @@ def upgrade() -> None:
     op.create_index(op.f("ix_datasets_digest"), "datasets", ["digest"], unique=False)
     op.add_column("jobs", sa.Column("dataset_id", sa.String(length=64), nullable=True))
     op.create_index(op.f("ix_jobs_dataset_id"), "jobs", ["dataset_id"], unique=False)
+    op.add_column("jobs", sa.Column("init_job_id", sa.String(length=64), nullable=True))
+    op.create_index(op.f("ix_jobs_init_job_id"), "jobs", ["init_job_id"], unique=False)
 
 
 def downgrade() -> None:
     """Drop the tables, with all datasets."""
+    op.drop_index(op.f("ix_jobs_init_job_id"), table_name="jobs")
+    op.drop_column("jobs", "init_job_id")
     op.drop_index(op.f("ix_jobs_dataset_id"), table_name="jobs")
     op.drop_column("jobs", "dataset_id")
     op.drop_index(op.f("ix_datasets_digest"), table_name="datasets")

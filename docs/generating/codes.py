@@ -3,6 +3,8 @@
 __all__ = ["ADVICE_CODES", "FIELD_CODES", "FILE_CODES", "JOB_CODES"]
 
 FIELD_CODES = {
+    "batch_too_large": "The rows are too many for memory, and batch normalization cannot read a batch in pieces.",
+    "batch_too_small": "A batch would have one row, which batch normalization cannot take.",
     "constant_column": "A column, or the target's formula, has the same value in every row.",
     "data_not_finite": "The target's formula gives NaN or infinity somewhere in the features' ranges.",
     "digest_mismatch": "The dataset does not have the digest that was sent along.",
@@ -11,6 +13,7 @@ FIELD_CODES = {
     "incompatible_fields": "Two fields of the spec do not go together.",
     "incompatible_parameters": "Two query parameters do not go together.",
     "invalid_expression": "The target's formula is not plain arithmetic.",
+    "invalid_text": "A name or a text holds the character NUL, which databases cannot keep.",
     "invalid_json": "The body, or a line of JSON Lines, is not valid JSON.",
     "invalid_parameter": "A query parameter, a header or a part of the path is not what it must be.",
     "limit_exceeded": "The job is larger than the operator allows.",
@@ -42,6 +45,7 @@ FIELD_CODES = {
     "wrong_type": "The value is not of the type that the field has.",
 }
 FILE_CODES = {
+    "inexact_integer": "A whole number is too large for a float64 to hold exactly.",
     "broken_quotes": "A quote of a CSV file is not closed, or stands within a field.",
     "data_not_finite": "A column holds infinity, or an array holds NaN.",
     "duplicate_column": "Two columns have one name.",
@@ -71,10 +75,13 @@ JOB_CODES = {
     "limit_exceeded": "The network of a plugin is larger than the operator allows.",
     "loss_grew": "A warning in `result.warnings`: the fit is worse than the parameters it started from. The learning rate is too high.",
     "missing": "A group of the optimizer changes nothing.",
+    "missing_values": "A column has no value in any training row to fill its gaps with.",
+    "no_weight": "All training rows have the weight 0.",
     "not_matrices": "The optimizer trains matrices only, and the network has other parameters.",
     "out_of_memory": "The training ran out of memory.",
     "plugin_failed": "The code of a plugin could not build its network, or built one of the wrong shape.",
     "nothing_learnt": "A warning in `result.warnings`: the loss ended where it began.",
+    "single_class": "A warning in `result.warnings`: all training rows are of one class.",
     "run_diverged": "A warning in `result.warnings`: of several trainings, some diverged; the kept one did not.",
     "target_out_of_range": "A row of the target is nothing that the loss can take.",
     "too_few_rows": "After dropping rows and splitting, there is nothing left to train on.",

@@ -36,7 +36,7 @@ async def json_body(request: Request, *, max_bytes: int) -> bytes:
         )
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
-        hint = "Send it as it is; a large table belongs into a file."
+        hint = "Send it as it is; a large table can be sent as a file, which may be compressed: POST /v1/datasets."
         raise UnsupportedMediaType(
             f"The body is compressed with {encoding[:40]}, which is not read.", hint=hint
         )
@@ -58,7 +58,8 @@ async def _limited(request: Request, max_bytes: int) -> bytes:
 def _too_large(max_bytes: int) -> BodyTooLarge:
     return BodyTooLarge(
         f"The body is larger than {max_bytes:,} bytes.",
-        hint="Send fewer rows, or ask the operator to raise max_body_bytes (GET /v1/capabilities tells all limits).",
+        hint="Send fewer rows, or a table as a file (POST /v1/datasets), or ask the operator to raise "
+        "max_body_bytes (GET /v1/capabilities tells all limits).",
     )
 
 

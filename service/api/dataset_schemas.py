@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from service.api.schemas import Wire
-from service.spec.schema import ColumnKind
+from service.spec.schema import ColumnKind, Unit
 from service.tables.orders import Format
 
 __all__ = ["Dataset", "DatasetList", "Preview"]
@@ -21,6 +21,8 @@ class DatasetColumn(Wire):
     """Number format of the values, such as `float64` or `uint8`; `str` for categories and text."""
     shape: list[int]
     """Shape of one row's value: empty but for arrays."""
+    unit: Unit | None
+    """What the numbers are, where the upload said it: those of dates are seconds since 1970, in UTC."""
     missing: int
     """Rows without a value."""
     minimum: float | None
@@ -31,7 +33,8 @@ class DatasetColumn(Wire):
     distinct: int | None
     """How many distinct values there are; null where they were not counted, as for measurements."""
     values: list[str | float] | None
-    """The first 100 distinct values in ascending order; null where they were not counted."""
+    """The distinct values in ascending order: the first 100 categories; numbers where they are at most 20, as
+    classes are. Null otherwise."""
 
 
 class DatasetSummary(Wire):
@@ -77,5 +80,6 @@ class Preview(Wire):
     object: Literal["preview"]
     dataset_id: str
     rows: list[dict[str, Any]]
-    """One object for each row. A missing value is null, and so is free text, which is not kept. An array of more
-    than 100 numbers is told by its `shape`, `minimum` and `maximum`."""
+    """One object for each row. A missing value is null, and so is free text, which is not kept. Seconds since 1970
+    are shown as text in ISO 8601, in UTC. An array of more than 100 numbers is told by its `shape`, `minimum` and
+    `maximum`."""

@@ -23,6 +23,7 @@ from service.datasets import repository, service
 from service.datasets.orm import Dataset
 from service.exceptions import DatasetInUse, DatasetNotFound, DiskFull, InvalidRequest, Problem
 from service.jobs.uses import job_that_needs
+from service.spec.base import NUL_HINT
 from service.spec.schema import Schema
 from service.tables.files import open_dataset, read_manifest
 from service.tables.orders import Budget, Delimiter, Format, Header, ReadOptions, ReadOrder, digest_of
@@ -55,6 +56,7 @@ _ONLY_FOR: dict[str, tuple[Format, ...]] = {
     "category": ("csv", "ndjson"),
     "column": ("npy", "idx"),
 }
+_TEXTS = {"name", "column", "category", "join"}
 _CURL = "curl --data-binary @table.csv -H 'Content-Type: text/csv'"
 _INSTEAD = {
     "": "",
@@ -138,6 +140,7 @@ async def upload(  # noqa: PLR0913 - each is a query parameter
         gzip=_is_gzip(request),
     )
     _check_applicable(request, options.format)
+    _check_characters(request)
     coming = _Upload(running=running, owner=owner, name=name, options=options, join=join)
     with _full_disks_told():
         try:
@@ -186,6 +189,17 @@ def _check_applicable(request: Request, kind: Format) -> None:
         )
         for name in _ONLY_FOR
         if name in request.query_params and kind not in _ONLY_FOR[name]
+    ]
+    if problems:
+        raise InvalidRequest(problems)
+
+
+def _check_characters(request: Request) -> None:
+    """Refuse a text that databases cannot keep."""
+    problems = [
+        Problem(None, "invalid_text", f"`{name}` has the character NUL in it.", NUL_HINT, name)
+        for name, text in request.query_params.multi_items()
+        if name in _TEXTS and "\0" in text
     ]
     if problems:
         raise InvalidRequest(problems)
@@ -270,7 +284,10 @@ async def _receive(request: Request, workspace: Workspace, running: Context) -> 
 
 
 def _too_large(limit: int) -> BodyTooLarge:
-    hint = "Compress it with gzip, send fewer rows, or ask the operator to raise max_upload_bytes."
+    hint = (
+        "Send fewer rows, or the table in a smaller format such as Parquet, or ask the operator to raise "
+        "max_upload_bytes. It holds for the file as sent and as unpacked (GET /v1/capabilities tells all limits)."
+    )
     return BodyTooLarge(f"The body is larger than {limit:,} bytes.", hint=hint)
 
 

@@ -1,7 +1,7 @@
 """From a job to its pictures."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from service.plots import Run, Scene
 from service.spec.job import JobSpec
 
 if TYPE_CHECKING:
+    from service.inference.predictor import Predictor
     from service.inference.sample import Sample
 
 __all__ = ["Plot", "draw", "render"]
@@ -68,7 +69,13 @@ def draw(session: Session, job: Job, plot: Plot, *, datasets: Path) -> Scene:
     """
     if plot in _OF_HISTORY:
         return _OF_HISTORY[plot](job, repository.history(session, job))
-    return _OF_ROWS[plot](job, _sample(session, job, datasets))
+    spec, predictor = _trained(session, job)
+    why = _refusal(plot, predictor)
+    if why is not None:
+        raise PictureNotAvailable(why, hint=_drawn_instead(predictor))
+    if plot in _OF_PARAMETERS:
+        return _OF_PARAMETERS[plot](job, predictor)
+    return _OF_ROWS[plot](job, _sample(spec, predictor, datasets))
 
 
 def render(scene: Scene, media: str) -> bytes:
@@ -136,20 +143,24 @@ _OF_HISTORY: Mapping[Plot, Callable[[Job, History], Scene]] = {
 }
 
 
-def _sample(session: Session, job: Job, datasets: Path) -> "Sample":
-    from service.inference.sample import Sample
+def _trained(session: Session, job: Job) -> "tuple[JobSpec, Predictor]":
+    from service.inference.predictor import Predictor
 
     spec = JobSpec.model_validate_json(repository.spec_text(session, [job.seq])[job.seq])
-    parameters = service.parameters_of(session, job).data
+    return spec, Predictor(spec, service.parameters_of(session, job).data)
+
+
+def _sample(spec: JobSpec, predictor: "Predictor", datasets: Path) -> "Sample":
+    from service.inference.sample import Sample
+
     try:
-        return Sample.of(spec, parameters, datasets=datasets, limit=MAX_POINTS)
+        return Sample.of(spec, predictor, datasets=datasets, limit=MAX_POINTS)
     except TrainingFailed as error:
         raise PictureNotAvailable(error.message, hint=error.hint) from None
 
 
 def _fit(job: Job, sample: "Sample") -> Scene:
-    feature = _numeric_features(sample, count=1)[0]
-    _require_numbers(sample)
+    feature = sample.predictor.feature_names[0]
     x = sample.column(feature).astype(np.float64)
     linear = sample.spec.model.type == "linear"
     line = np.linspace(np.nanmin(x), np.nanmax(x), 2 if linear else CURVE_POINTS)
@@ -168,7 +179,6 @@ def _fit(job: Job, sample: "Sample") -> Scene:
 
 
 def _predicted(job: Job, sample: "Sample") -> Scene:
-    _require_numbers(sample)
     return plots.predicted_figure(
         sample.actual,
         sample.predicted,
@@ -179,7 +189,6 @@ def _predicted(job: Job, sample: "Sample") -> Scene:
 
 
 def _residuals(job: Job, sample: "Sample") -> Scene:
-    _require_numbers(sample)
     return plots.residuals_figure(
         sample.predicted,
         sample.actual - sample.predicted,
@@ -190,7 +199,6 @@ def _residuals(job: Job, sample: "Sample") -> Scene:
 
 
 def _residual_histogram(job: Job, sample: "Sample") -> Scene:
-    _require_numbers(sample)
     return plots.residual_histogram_figure(
         sample.actual - sample.predicted,
         target=sample.predictor.target_names[0],
@@ -200,12 +208,7 @@ def _residual_histogram(job: Job, sample: "Sample") -> Scene:
 
 def _confusion(job: Job, sample: "Sample") -> Scene:
     """Count the rows that nothing was fitted to, where there are any: the test rows, else those for dev."""
-    labels = _require_classes(sample)
-    if len(labels) > plots.MOST_CLASSES:
-        message = f"There are {len(labels)} classes: more than {plots.MOST_CLASSES} cannot be told apart."
-        raise PictureNotAvailable(
-            message, hint="The metrics in the result are there for any number of classes."
-        )
+    labels = sample.labels
     part = next((name for name in ("test", "dev") if name in sample.parts), None)
     shown = sample.only(part) if part else sample
     actual, found = shown.actual.astype(int), shown.predicted.astype(int)
@@ -216,8 +219,7 @@ def _confusion(job: Job, sample: "Sample") -> Scene:
 
 
 def _boundary(job: Job, sample: "Sample") -> Scene:
-    labels = _require_classes(sample)
-    names = _numeric_features(sample, count=2)
+    names = sample.predictor.feature_names
     x, y = (sample.column(name).astype(np.float64) for name in names)
     grid_x = plots.grid_axis(x, count=plots.GRID_COLUMNS)
     grid_y = plots.grid_axis(y, count=plots.GRID_ROWS)
@@ -232,7 +234,7 @@ def _boundary(job: Job, sample: "Sample") -> Scene:
         grid_y=grid_y,
         x_label=names[0],
         y_label=names[1],
-        labels=labels,
+        labels=sample.labels,
         title=_title("Classes", job),
     )
 
@@ -245,13 +247,10 @@ def _regions(sample: "Sample", outputs: Any, *, shape: tuple[int, ...]) -> Any: 
     return probabilities.reshape(*shape, -1) if probabilities.shape[1] > 1 else probabilities.reshape(shape)
 
 
-def _weights(job: Job, sample: "Sample") -> Scene:
-    first = sample.predictor.first_weights
-    if first is None:
-        message = "The model has no layer with a matrix or filters of weights."
-        raise PictureNotAvailable(message, hint="GET /v1/jobs/{id}/parameters gives all tensors.")
-    preparation = sample.predictor.preparation
-    inputs = preparation.names
+def _weights(job: Job, predictor: "Predictor") -> Scene:
+    first, preparation = predictor.first_weights, predictor.preparation
+    assert first is not None, "a model without such weights was refused"  # noqa: S101 - known from the refusals
+    inputs = [] if any(one.is_embedded for one in preparation.inputs) else preparation.names
     pixels = preparation.shape[-2:]
     if preparation.is_image and first.ndim == 2 and first.shape[1] == math.prod(pixels):  # noqa: PLR2004 - a matrix
         # A layer over flattened images of one channel: each of its outputs looks for a picture.
@@ -267,31 +266,76 @@ _OF_ROWS: Mapping[Plot, Callable[[Job, "Sample"], Scene]] = {
     Plot.RESIDUAL_HISTOGRAM: _residual_histogram,
     Plot.CONFUSION: _confusion,
     Plot.BOUNDARY: _boundary,
-    Plot.WEIGHTS: _weights,
+}
+_OF_PARAMETERS: Mapping[Plot, Callable[[Job, "Predictor"], Scene]] = {Plot.WEIGHTS: _weights}
+
+
+# Why a picture cannot be drawn: told by the model alone, before any row is read.
+
+
+def _no_numbers(predictor: "Predictor") -> str | None:
+    return None if predictor.preparation.target.kind == "values" else "The job predicts no numbers."
+
+
+def _no_classes(predictor: "Predictor") -> str | None:
+    return None if predictor.labels else "The job does not predict one class for each row."
+
+
+def _too_many_classes(predictor: "Predictor") -> str | None:
+    count = len(predictor.labels)
+    if count <= plots.MOST_CLASSES:
+        return None
+    return f"There are {count} classes: more than {plots.MOST_CLASSES} cannot be told apart."
+
+
+def _not_over_one(predictor: "Predictor") -> str | None:
+    return _not_over(predictor, count=1, what="one feature of numbers")
+
+
+def _not_over_two(predictor: "Predictor") -> str | None:
+    return _not_over(predictor, count=2, what="two features of numbers")
+
+
+def _not_over(predictor: "Predictor", *, count: int, what: str) -> str | None:
+    if predictor.code_count is not None:
+        return f"The model takes codes: this picture is drawn over {what}, between which there are others."
+    if len(predictor.feature_names) == count and all(
+        one.kind == "number" for one in predictor.preparation.inputs
+    ):
+        return None
+    return f"This picture is drawn over {what}; the features are {_listed(predictor.feature_names)}."
+
+
+def _no_weights(predictor: "Predictor") -> str | None:
+    if predictor.first_weights is not None:
+        return None
+    return "The model has no layer with a matrix or filters of weights; GET …/parameters gives all tensors."
+
+
+_NEEDS: Mapping[Plot, tuple[Callable[["Predictor"], str | None], ...]] = {
+    Plot.FIT: (_no_numbers, _not_over_one),
+    Plot.PREDICTED: (_no_numbers,),
+    Plot.RESIDUALS: (_no_numbers,),
+    Plot.RESIDUAL_HISTOGRAM: (_no_numbers,),
+    Plot.CONFUSION: (_no_classes, _too_many_classes),
+    Plot.BOUNDARY: (_no_classes, _not_over_two),
+    Plot.WEIGHTS: (_no_weights,),
 }
 
 
-def _require_numbers(sample: "Sample") -> None:
-    if sample.labels or sample.spec.loss.target != "values":
-        message = "The job predicts no numbers."
-        raise PictureNotAvailable(message, hint="Of classes there are the pictures confusion and boundary.")
+def _refusal(plot: Plot, predictor: "Predictor") -> str | None:
+    reasons = (reason(predictor) for reason in _NEEDS.get(plot, ()))
+    return next((why for why in reasons if why is not None), None)
 
 
-def _require_classes(sample: "Sample") -> list[str]:
-    if sample.labels:
-        return sample.labels
-    message = "The job predicts no classes."
-    raise PictureNotAvailable(message, hint="Of numbers there are the pictures fit, predicted and residuals.")
+def _drawn_instead(predictor: "Predictor") -> str:
+    there = [plot.value for plot in Plot if _refusal(plot, predictor) is None]
+    return f"Of this job there are the pictures {', '.join(there[:-1])} and {there[-1]}."
 
 
-def _numeric_features(sample: "Sample", *, count: int) -> tuple[str, ...]:
-    names = sample.predictor.feature_names
-    inputs = sample.predictor.preparation.inputs
-    if len(names) == count and all(one.kind == "number" for one in inputs):
-        return names
-    what = "one feature of numbers" if count == 1 else "two features of numbers"
-    message = f"The job has {len(names)} features: this picture is drawn over {what}."
-    raise PictureNotAvailable(message, hint="The loss picture is there for every job.")
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:5])
+    return f"{shown}, …" if len(names) > 5 else shown  # noqa: PLR2004 - fits a line
 
 
 def _equation(job: Job, target: str) -> str | None:

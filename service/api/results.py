@@ -23,6 +23,7 @@ from service.jobs import repository, service
 from service.jobs.history import History
 from service.jobs.orm import Job
 from service.spec.job import JobSpec
+from service.training.naming import unique
 
 if TYPE_CHECKING:
     from service.inference.predictor import Predicted, Predictor
@@ -124,7 +125,7 @@ def _parameters(spec: JobSpec, data: bytes) -> dict[str, Any]:
     from service.training import weights
 
     tensors, preparation = weights.from_bytes(data), weights.preparation_of(data)
-    linear = weights.coefficients(tensors, preparation, model=spec.model.type) or (None, None)
+    linear = weights.coefficients(tensors, preparation, model=spec.model.type, loss=spec.loss) or (None, None)
     return {"coefficients": linear[0], "intercept": linear[1], "tensors": weights.to_json(tensors)}
 
 
@@ -177,6 +178,8 @@ def _predict(running: Context, owner: str, job_id: str, asked: PredictionRequest
         job = service.get(session, job_id, owner=owner)
         # An id is never used twice and parameters never change: the id is key enough.
         predictor = running.predictors.get(job.id, lambda: _predictor(session, job))
+    # No rows name no columns, and none are missing.
+    columns = dict.fromkeys(predictor.feature_names, ()) if asked.rows == [] else columns
     found = _predicted(predictor, columns, by_row=asked.rows is not None)
     answer: dict[str, Any] = {"object": "prediction", "job_id": job_id}
     beside = {"probabilities": found.probabilities, "std": found.std}
@@ -189,9 +192,14 @@ def _predict(running: Context, owner: str, job_id: str, asked: PredictionRequest
 def _as_rows(
     columns: Mapping[str, Sequence[Any]], beside: Mapping[str, Mapping[str, Sequence[float]]], *, count: int
 ) -> list[dict[str, Any]]:
+    # A target column may be called `std`: it keeps its name, and what stands beside it takes another.
+    titles = unique((*columns, *beside))[len(columns) :]
     return [
         {name: values[row] for name, values in columns.items()}
-        | {what: {name: values[row] for name, values in some.items()} for what, some in beside.items()}
+        | {
+            title: {name: values[row] for name, values in some.items()}
+            for title, some in zip(titles, beside.values(), strict=True)
+        }
         for row in range(count)
     ]
 

@@ -297,13 +297,16 @@ class Prediction(Wire):
 
 
 class PredictedRow(Wire):
-    """The prediction of one row: a field for each target column, and these."""
+    """The prediction of one row: a field for each target column, and these.
+
+    A target column of the same name keeps it: then these are called `probabilities (2)` or `std (2)`.
+    """
 
     model_config = ConfigDict(extra="allow", use_attribute_docstrings=True)
     __pydantic_extra__: dict[str, Value | dict[str, float | None]]
 
-    probabilities: dict[str, float | None] | None = None
-    std: dict[str, float | None] | None = None
+    probabilities: dict[str, float | None] | Value = None
+    std: dict[str, float | None] | Value = None
 
 
 class StatusEvent(Wire):

@@ -1,6 +1,7 @@
 """A trained model that predicts, in raw units on both sides."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,20 +10,29 @@ import numpy.typing as npt
 import torch
 
 from service.exceptions import ColumnMismatch, Problem
-from service.inference.values import as_column, label_of, value_problem
+from service.inference.values import as_column, value_problem
 from service.spec.columns import did_you_mean
 from service.spec.job import JobSpec
 from service.spec.pointers import pointer_to
 from service.tables.frame import Array
-from service.training import scoring
 from service.training.embedding import network_of
+from service.training.naming import class_of, label_of, unique, value_names
 from service.training.objective import Objective, Predictions
+from service.training.preparation import Preparation
 from service.training.weights import from_bytes, preparation_of
 
 __all__ = ["Predicted", "Predictor"]
 
-BLOCK_ROWS = 8192
-"""Rows that are predicted at once."""
+BLOCK_BYTES = 64 * 2**20
+"""Bytes that rows may take that are predicted at once: their inputs and what the layers make of them."""
+MOST_ROWS = 8192
+"""Rows that are predicted at once at most: more are no faster."""
+NUMBER_BYTES = 8
+ENCODED_COPIES = 3
+"""Copies of a row's inputs that are alive at once while it is encoded."""
+UNKNOWN_NUMBERS = 2**16
+"""Numbers that the layers make of a row where the model cannot count them, as that of a plugin."""
+Positions = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,8 @@ class Predictor:
     Attributes:
         feature_names: The columns it needs.
         target_names: The columns it gives.
+        code_count: How many codes the network knows, where its inputs are codes; else None.
+        block_rows: Rows that it predicts at once.
     """
 
     def __init__(self, spec: JobSpec, parameters: bytes) -> None:
@@ -57,6 +69,8 @@ class Predictor:
         """
         self.preparation = preparation_of(parameters)
         self.feature_names = self.preparation.feature_names
+        self.code_count = spec.model.code_count
+        self.block_rows = _block_rows(spec, self.preparation)
         self._objective = Objective(spec.loss)
         self._network = network_of(spec.model, self.preparation)
         self._network.load_state_dict(from_bytes(parameters))
@@ -72,7 +86,12 @@ class Predictor:
         """The classes that it predicts, by their codes; empty where it gives numbers."""
         # Losses that compare two inputs are taught by classes, but what the network gives for one is a score.
         known = () if self._objective.spec.roles else self.preparation.target.classes
-        return tuple(int(one) if isinstance(one, float) and one.is_integer() else one for one in known)
+        return tuple(class_of(one) for one in known)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes by their codes; empty where it gives numbers."""
+        return unique(map(label_of, self.classes))
 
     def predict(self, columns: Mapping[str, Sequence[Any]]) -> Predicted:
         """Predict each row.
@@ -101,10 +120,33 @@ class Predictor:
 
     def outputs(self, arrays: Mapping[str, Array]) -> torch.Tensor:
         """Give what the network itself puts out: shape (rows, outputs)."""
-        features = self.preparation.features(arrays)
-        if len(features) == 0:
-            return torch.empty(0, self.preparation.outputs or 1)
-        return scoring.outputs(self._network, features, block=BLOCK_ROWS)
+        parts = list(self.blocks(arrays))
+        return torch.cat(parts) if parts else self._no_outputs(arrays)
+
+    def blocks(self, arrays: Mapping[str, Array], *, rows: Positions | None = None) -> Iterator[torch.Tensor]:
+        """Give the same for `block_rows` rows at a time: no more than these are ever encoded.
+
+        Args:
+            arrays: By column as in a frame, all of one length.
+            rows: Positions of the rows that are wanted; all when left out.
+        """
+        count = len(arrays[self.feature_names[0]]) if rows is None else len(rows)
+        for start in range(0, count, self.block_rows):
+            block = slice(start, start + self.block_rows)
+            chosen = block if rows is None else rows[block]
+            yield self._applied({name: arrays[name][chosen] for name in self.feature_names})
+
+    def _applied(self, columns: Mapping[str, Array]) -> torch.Tensor:
+        with torch.inference_mode():
+            found: torch.Tensor = self._network(self.preparation.features(columns))
+        return found
+
+    def _no_outputs(self, arrays: Mapping[str, Array]) -> torch.Tensor:
+        """Give the outputs of no rows. Only the network knows their shape: a row of zeros asks it."""
+        features = self.preparation.features({name: arrays[name][:0] for name in self.feature_names})
+        with torch.inference_mode():
+            found: torch.Tensor = self._network(features.new_zeros(1, *features.shape[1:]))
+        return found[:0]
 
     def predict_arrays(self, arrays: Mapping[str, Array]) -> Predicted:
         """Predict rows given as arrays of a frame: categories as their codes at the training."""
@@ -117,7 +159,7 @@ class Predictor:
             columns = {code.names[0]: [[label for label in row if label >= 0] for row in values.tolist()]}
         else:
             raw = code.to_raw(values)
-            columns = dict(zip(self._output_names(raw.shape[1]), raw.T.tolist(), strict=True))
+            columns = dict(zip(self._value_names(raw.shape[1]), raw.T.tolist(), strict=True))
         return Predicted(
             columns,
             {} if meaning.probabilities is None else self._probabilities(meaning.probabilities),
@@ -132,23 +174,22 @@ class Predictor:
         """Give encoded targets in the form of `Predictions.values`."""
         return self._objective.truth(target)
 
-    def _output_names(self, outputs: int) -> Sequence[str]:
-        names = self.target_names
-        return names if len(names) == outputs else [f"{names[0]}[{place}]" for place in range(outputs)]
+    def _value_names(self, count: int) -> tuple[str, ...]:
+        return value_names(self.preparation.target, loss=self._objective.spec, count=count)
 
     def _probabilities(self, probabilities: torch.Tensor) -> dict[str, list[float]]:
         """Name the probabilities of classes by class, and those of yes by target."""
-        classes = self.classes
-        if len(classes) == 2 and probabilities.shape[1] == 1:  # noqa: PLR2004 - the class and its opposite
+        labels = self.labels
+        if len(labels) == 2 and probabilities.shape[1] == 1:  # noqa: PLR2004 - the class and its opposite
             probabilities = torch.cat([1 - probabilities, probabilities], dim=1)
         if probabilities.dim() > 2:  # noqa: PLR2004 - one for each step of a sequence
             return {}
-        names = [label_of(one) for one in classes] or list(self._output_names(probabilities.shape[1]))
+        names = labels or self._value_names(probabilities.shape[1])
         return dict(zip(names, probabilities.T.tolist(), strict=True))
 
     def _std(self, std: torch.Tensor) -> dict[str, list[float]]:
         scale = torch.tensor(self.preparation.target.scale or (1.0,), dtype=torch.float64)
-        return dict(zip(self._output_names(std.shape[1]), (std.double() * scale).T.tolist(), strict=True))
+        return dict(zip(self._value_names(std.shape[1]), (std.double() * scale).T.tolist(), strict=True))
 
     def _problems(self, columns: Mapping[str, Sequence[Any]]) -> list[Problem]:
         found = [
@@ -171,7 +212,14 @@ class Predictor:
             message = "The columns differ in length."
             found.append(Problem("/columns", "ragged_columns", message, "Give all one length."))
         for one, name in zip(self.preparation.inputs, self.feature_names, strict=True) if not found else ():
-            problem = value_problem(one, columns[name])
+            problem = value_problem(one, columns[name], codes=self.code_count)
             if problem is not None:
                 found.append(Problem(pointer_to("columns", name, *problem.place), *problem.what))
         return found
+
+
+def _block_rows(spec: JobSpec, preparation: Preparation) -> int:
+    """Choose how many rows are encoded and predicted at once, so that these take `BLOCK_BYTES` at most."""
+    made = spec.model.activation_count(inputs=preparation.shape, outputs=preparation.outputs)
+    numbers = (UNKNOWN_NUMBERS if made is None else made) + ENCODED_COPIES * math.prod(preparation.shape)
+    return max(1, min(MOST_ROWS, BLOCK_BYTES // (NUMBER_BYTES * max(1, numbers))))

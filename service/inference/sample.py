@@ -1,6 +1,7 @@
 """Rows of a job's own data with what its model predicts for them: what pictures are drawn from."""
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,11 +11,10 @@ import numpy.typing as npt
 import torch
 
 from service.inference.predictor import Predictor
-from service.inference.values import label_of
 from service.spec.job import JobSpec
-from service.spec.plan import Plan
 from service.tables.frame import Array, Frame
 from service.training import encoding
+from service.training.columns import columns_in_use
 from service.training.frames import load
 from service.training.splits import Parts, split, usable_rows
 
@@ -44,22 +44,20 @@ class Sample:
     parts: dict[str, Positions]
 
     @classmethod
-    def of(cls, spec: JobSpec, parameters: bytes, *, datasets: Path, limit: int) -> "Sample":
+    def of(cls, spec: JobSpec, predictor: Predictor, *, datasets: Path, limit: int) -> "Sample":
         """Choose the rows of a job.
 
         Args:
             spec: The effective spec.
-            parameters: Of the job.
+            predictor: Of the job's parameters.
             datasets: The folder of the stored datasets.
             limit: Most rows to choose.
 
         Raises:
             TrainingFailed: The dataset is gone.
         """
-        predictor = Predictor(spec, parameters)
         frame = load(spec.data, datasets=datasets)
-        plan = Plan(spec, frame.schema)
-        usable = usable_rows(frame, spec.preprocessing, (*plan.features, *plan.targets))
+        usable = usable_rows(frame, spec.preprocessing, columns_in_use(spec, frame.schema))
         parts = split(spec.evaluation, frame, usable)
         chosen = usable[:: -(-len(usable) // limit)]
         return cls(spec, predictor, frame, chosen, _places(parts, chosen))
@@ -73,33 +71,33 @@ class Sample:
         return self.frame.arrays[name][self.rows]
 
     @cached_property
-    def outputs(self) -> torch.Tensor:
-        """What the network puts out for the chosen rows; shape (rows, outputs)."""
-        return self.predictor.outputs({name: self.column(name) for name in self.predictor.feature_names})
-
-    @cached_property
     def predicted(self) -> Floats:
         """Predicted numbers of the first target in raw units, or codes of classes; shape (rows,)."""
-        values = self.predictor.meaning(self.outputs).values
-        values = (
-            values if values.dim() == 1 else self.predictor.preparation.target.to_raw(values.flatten(1))[:, 0]
-        )
-        return values.double().numpy()
+        outputs = self.predictor.blocks(self.frame.arrays, rows=self.rows)
+        return self._first(self.predictor.meaning(block).values for block in outputs)
 
     @cached_property
     def actual(self) -> Floats:
         """The same numbers or codes as they are in the data; shape (rows,)."""
+        size = self.predictor.block_rows
+        blocks = (self.rows[start : start + size] for start in range(0, len(self.rows), size))
+        return self._first(self._truth(block) for block in blocks)
+
+    def _truth(self, rows: Positions) -> torch.Tensor:
         code = self.predictor.preparation.target
-        columns = {name: self.column(name) for name in code.names}
-        target = encoding.target(code, columns, rows=len(self.rows), dtype=torch.float64)
-        truth = self.predictor.truth(target)
-        truth = truth if truth.dim() == 1 else code.to_raw(truth.flatten(1))[:, 0]
-        return truth.double().numpy()
+        columns = {name: self.frame.arrays[name][rows] for name in code.names}
+        return self.predictor.truth(encoding.target(code, columns, rows=len(rows), dtype=torch.float64))
+
+    def _first(self, blocks: Iterable[torch.Tensor]) -> Floats:
+        """Keep one number of each row, in raw units: the others may take more memory than the rows themselves."""
+        to_raw = self.predictor.preparation.target.to_raw
+        found = (values if values.dim() == 1 else to_raw(values.flatten(1))[:, 0] for values in blocks)
+        return np.concatenate([np.empty(0), *(np.array(one.double().numpy()) for one in found)])
 
     @property
-    def labels(self) -> list[str]:
+    def labels(self) -> tuple[str, ...]:
         """Names of the classes by their codes; empty where numbers are predicted."""
-        return [label_of(one) for one in self.predictor.classes]
+        return self.predictor.labels
 
 
 def _places(parts: Parts, chosen: Positions) -> dict[str, Positions]:

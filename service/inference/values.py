@@ -12,7 +12,7 @@ from service.spec.values import as_array
 from service.tables.frame import Array
 from service.training.encoding import Input
 
-__all__ = ["ValueProblem", "as_column", "label_of", "value_problem"]
+__all__ = ["ValueProblem", "as_column", "value_problem"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +28,20 @@ class ValueProblem:
     what: tuple[str, str, str]
 
 
-def label_of(value: str | float) -> str:
-    """Write a class as text: a whole number without a decimal point."""
-    return value if isinstance(value, str) else f"{value:g}" if value != int(value) else str(int(value))
+def value_problem(one: Input, values: Sequence[Any], *, codes: int | None = None) -> ValueProblem | None:
+    """Find the first value that the model was not trained to take.
 
-
-def value_problem(one: Input, values: Sequence[Any]) -> ValueProblem | None:
-    """Find the first value that the model was not trained to take."""
-    return {"number": _number_problem, "category": _category_problem, "array": _array_problem}[one.kind](
+    Args:
+        one: How the column is encoded.
+        values: As they were sent.
+        codes: How many codes the network knows, where its inputs are codes.
+    """
+    found = {"number": _number_problem, "category": _category_problem, "array": _array_problem}[one.kind](
         one, values
     )
+    if found is not None or codes is None or one.kind == "category" or not values:
+        return found
+    return _code_problem(one, values, codes)
 
 
 def _number_problem(one: Input, values: Sequence[Any]) -> ValueProblem | None:
@@ -63,17 +67,41 @@ def _category_problem(one: Input, values: Sequence[Any]) -> ValueProblem | None:
 
 
 def _array_problem(one: Input, values: Sequence[Any]) -> ValueProblem | None:
-    if not values:
+    whole = _problem_of_arrays(one, values) if values else None
+    if whole is None:
         return None
-    hint = "Send nested arrays of numbers, of that shape in each row."
+    # All rows are looked at at once, which is fast; only where that fails are they looked at one by one.
+    for row, value in enumerate(values):
+        what = _problem_of_arrays(one, [value])
+        if what is not None:
+            return ValueProblem((row,), what)
+    return ValueProblem((), whole)
+
+
+def _problem_of_arrays(one: Input, values: Sequence[Any]) -> tuple[str, str, str] | None:
+    hint = f"Send nested arrays of numbers, of the shape {one.shape} in each row."
+    if values[0] is None:
+        return "missing_values", f"`{one.name}` has no value here.", hint
     try:
         shape = as_array(values).shape[1:]
     except ValueError as error:
-        return ValueProblem((), ("wrong_type", f"`{one.name}`: {error}", hint))
+        return "wrong_type", f"`{one.name}`: {error}", hint
     if shape == one.shape:
         return None
-    message = f"`{one.name}` has the shape {shape} in each row; the model was trained on {one.shape}."
-    return ValueProblem((), ("wrong_shape", message, hint))
+    message = f"`{one.name}` has the shape {shape} here; the model was trained on {one.shape}."
+    return "wrong_shape", message, hint
+
+
+def _code_problem(one: Input, values: Sequence[Any], codes: int) -> ValueProblem | None:
+    """Find the first number that is no code: torch would fail on it, or cut its fraction off."""
+    table = as_column(one, values).reshape(len(values), -1)
+    known = (table >= 0) & (table < codes) & (table == np.trunc(table))
+    rows, places = np.nonzero(~(known | np.isnan(table)))
+    if not len(rows):
+        return None
+    message = f"`{one.name}` holds {table[rows[0], places[0]]:.15g} here, which is no code of the Embedding."
+    hint = f"Send whole numbers from 0 to {codes - 1}."
+    return ValueProblem((int(rows[0]),), ("out_of_range", message, hint))
 
 
 def _gap(one: Input, row: int) -> ValueProblem:

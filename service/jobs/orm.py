@@ -61,6 +61,8 @@ class Job(Base):
 
     dataset_id: Mapped[str | None] = mapped_column(sa.String(64), index=True)
     """The uploaded dataset that it trains on. No foreign key: a job that has ended outlives its dataset."""
+    init_job_id: Mapped[str | None] = mapped_column(sa.String(64), index=True)
+    """The job whose parameters it starts from. No foreign key, as with the dataset."""
     seed: Mapped[int] = mapped_column(sa.BigInteger)
     epochs: Mapped[int]
     epoch: Mapped[int] = mapped_column(default=0)

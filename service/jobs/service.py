@@ -23,6 +23,7 @@ from service.jobs import repository
 from service.jobs.lifecycle import TERMINAL, Status, StopReason
 from service.jobs.orm import Job, JobParameters
 from service.jobs.repository import JobFilter
+from service.jobs.uses import job_that_starts_from, keep_parameters
 from service.spec.plan import Plan
 from service.spec.stored import StoredData
 
@@ -43,7 +44,7 @@ def submit(
 
     Raises:
         IdempotencyConflict: The key was used with another body.
-        InvalidSpec: The dataset was deleted meanwhile.
+        InvalidSpec: The dataset, or the job to start from, was deleted meanwhile.
     """
     digest = hashlib.sha256(body).hexdigest()
     if idempotency_key is not None:
@@ -54,6 +55,9 @@ def submit(
     dataset_id = spec.data.id if isinstance(spec.data, StoredData) else None
     if dataset_id is not None:
         _keep_dataset(session, dataset_id, owner=owner)
+    init_job_id = spec.model.init_from_job
+    if init_job_id is not None and not keep_parameters(session, init_job_id, owner=owner):
+        raise _gone(init_job_id)
     job = Job(
         id=_new_id(),
         owner=owner,
@@ -66,6 +70,7 @@ def submit(
         seed=spec.training.seed,
         epochs=plan.epochs,
         dataset_id=dataset_id,
+        init_job_id=init_job_id,
     )
     return repository.insert(
         session,
@@ -86,6 +91,13 @@ def _keep_dataset(session: Session, dataset_id: str, *, owner: str) -> None:
         datasets.get(session, dataset_id, owner=owner, keep=True)
     except DatasetNotFound as error:
         raise InvalidSpec([Problem("/data/id", "unknown_dataset", error.message, error.hint)]) from None
+
+
+def _gone(init_job_id: str) -> InvalidSpec:
+    """Say that a job to start from was deleted since the spec was checked."""
+    message = f"There is no job `{init_job_id}` that left parameters to start from any more."
+    hint = "GET /v1/jobs?status=succeeded lists the jobs that did."
+    return InvalidSpec([Problem("/model/init_from", "unknown_job", message, hint)])
 
 
 def _repeated(known: Job, digest: str) -> Job:
@@ -181,13 +193,20 @@ def delete(session: Session, job_id: str, *, owner: str) -> None:
 
     Raises:
         JobNotFound: There is no such job.
-        StateConflict: The job has not ended.
+        StateConflict: The job has not ended, or one that has not starts from its parameters.
     """
     job = get(session, job_id, owner=owner)
     if not repository.delete(session, job):
         raise StateConflict(
             f"The job is {job.status}: only a job that has ended can be deleted.",
             hint=f"POST /v1/jobs/{job.id}/cancel first, and wait until it has ended.",
+        )
+    # Asked after the row is gone: a job that is submitted at this moment was seen or will find no parameters.
+    user = job_that_starts_from(session, job_id)
+    if user is not None:
+        raise StateConflict(
+            f"The job {user} starts from the parameters of this one and has not ended.",
+            hint=f"Wait for its end, or cancel it with POST /v1/jobs/{user}/cancel.",
         )
 
 

@@ -46,7 +46,7 @@ def _scaling_advice(plan: Plan) -> list[dict[str, str]]:
 
 
 def _split_advice(plan: Plan) -> list[dict[str, str]]:
-    if plan.spec.evaluation.has_dev or plan.train_rows >= FEW_ROWS * plan.parameter_count:
+    if plan.has_dev or plan.train_rows >= FEW_ROWS * plan.parameter_count:
         return []
     message = (
         f"{plan.parameter_count:,} parameters are fitted to {plan.train_rows:,} rows, and none is held back: "

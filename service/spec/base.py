@@ -1,10 +1,21 @@
 """What all parts of the spec share: a frozen, closed model, and the words for numbers and names."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, StringConstraints
+from pydantic_core import CoreSchema
 
-__all__ = ["ColumnName", "NonNegative", "Numbers", "Positive", "SpecModel", "UnitInterval"]
+__all__ = [
+    "NOT_IN_SCHEMA",
+    "NO_NUL",
+    "NUL_HINT",
+    "ColumnName",
+    "NonNegative",
+    "Numbers",
+    "Positive",
+    "SpecModel",
+    "UnitInterval",
+]
 
 
 class SpecModel(BaseModel):
@@ -22,7 +33,26 @@ class SpecModel(BaseModel):
 
 Numbers = Annotated[tuple[float, ...], Field(fail_fast=True)]
 """Many numbers. The first wrong one is told, not all: a million problems would cost seconds and gigabytes."""
-ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+NO_NUL = r"^[^\x00]*$"
+"""The pattern of texts that are kept in a database: PostgreSQL's text cannot hold the character NUL.
+
+A pattern and no function, because every key of every row that is sent is held against it."""
+NUL_HINT = "Take the character out (\\u0000 in JSON): databases cannot keep it."
+
+
+class _PatternNotInSchema:
+    """Leaves the pattern out of the JSON Schema, where a pattern of keys would turn an object's description around."""
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        found = handler(core_schema)
+        found.pop("pattern", None)
+        return found
+
+
+NOT_IN_SCHEMA = _PatternNotInSchema()
+ColumnName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=NO_NUL), NOT_IN_SCHEMA]
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 UnitInterval = Annotated[float, Field(ge=0, lt=1)]

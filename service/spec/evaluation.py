@@ -162,10 +162,12 @@ class EvaluationSpec(SpecModel):
         """Columns that are no features because they split the rows."""
         return self.split.reserved if self.split else ()
 
-    @property
-    def has_dev(self) -> bool:
-        """Whether rows are held back to watch the training on."""
-        return self.folds is not None or (self.split is not None and self.split.dev not in (0, ()))
+    def has_dev(self, schema: Schema) -> bool:
+        """Tell whether rows of a table are held back to watch the training on."""
+        if isinstance(self.split, ColumnSplit):
+            column = schema.by_name.get(self.split.column)
+            return column is not None and bool(set(self.split.dev) & set(column.values or ()))
+        return self.folds is not None or (self.split is not None and self.split.dev > 0)
 
     def problems(self, limits: Limits) -> list[Problem]:  # noqa: ARG002 - the signature of every section
         """Tell which fields do not go together; pointers are relative to `evaluation`."""
@@ -186,16 +188,16 @@ class EvaluationSpec(SpecModel):
             found.append(
                 Problem("/folds", "incompatible_fields", message, "Send either split.column or folds.")
             )
-        if self.every is not None and not self.has_dev:
-            message = "There are no dev rows to compute metrics on while training."
-            hint = 'Hold some back: "split": {"type": "random", "dev": 0.2}.'
-            found.append(Problem("/every", "incompatible_fields", message, hint))
         return found
 
     def schema_problems(self, schema: Schema) -> list[Problem]:
         """Tell what does not fit the table; pointers are relative to `evaluation`."""
         found = self.split.schema_problems(schema) if self.split else []
         found = [Problem(f"/split{p.pointer}", p.code, p.message, p.hint) for p in found]
+        if self.every is not None and not found and not self.has_dev(schema):
+            message = "There are no dev rows to compute metrics on while training."
+            hint = 'Hold some back: "split": {"type": "random", "dev": 0.2}.'
+            found.append(Problem("/every", "incompatible_fields", message, hint))
         if self.folds:
             probe = RandomSplit(type="random", stratify=self.folds.stratify)
             found += [

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
 from service.exceptions import InvalidSpec, Problem
-from service.spec.augmentation import augmentation_problems
+from service.spec.coherence import batch_problems, below, coherence_problems
 from service.spec.data import DataSpec, StoredData, SyntheticData
 from service.spec.estimates import job_bytes, largest_batch
 from service.spec.evaluation import EvaluationSpec
@@ -17,10 +17,8 @@ from service.spec.inline import InlineData
 from service.spec.job import JobSpec
 from service.spec.library import EmptyLibrary, Library
 from service.spec.limits import Limits, over_limit
-from service.spec.metrics import default_metrics, metric_problems
-from service.spec.models import PolynomialModel
+from service.spec.metrics import default_metrics
 from service.spec.optimizers import OptimizerSpec
-from service.spec.pairing import pairing_problems
 from service.spec.plan import Plan
 from service.spec.preprocessing import PreprocessingSpec
 from service.spec.problems import MAX_PROBLEMS, problems_of
@@ -90,9 +88,9 @@ def check(spec: JobSpec, limits: Limits, library: Library) -> Plan:
     schema, digest = _looked_up(spec, library)
     _raise_any(_table_problems(spec, schema))
     plan = _with_features(spec, schema, digest)
-    _raise_any(_meaning_problems(plan, limits, library))
+    _raise_any(coherence_problems(plan, limits, library))
     plan = _completed(plan)
-    _raise_any([*_size_problems(plan, limits), *_schedule_problems(plan, limits)])
+    _raise_any([*_size_problems(plan, limits), *batch_problems(plan), *_schedule_problems(plan, limits)])
     return _with_schedule(plan)
 
 
@@ -113,12 +111,12 @@ def _looked_up(spec: JobSpec, library: Library) -> tuple[Schema, str | None]:
 def _table_problems(spec: JobSpec, schema: Schema) -> list[Problem]:
     """Compare the choice of columns with the table."""
     data = spec.data
-    found = [_below("evaluation", p) for p in spec.evaluation.schema_problems(schema)]
+    found = [below("evaluation", p) for p in spec.evaluation.schema_problems(schema)]
     if isinstance(data, SyntheticData):
         return found
     table = "" if isinstance(data, StoredData) else "/columns" if data.rows is None else "/rows"
     found += [
-        _below("data", p)
+        below("data", p)
         for p in data.selection_problems(schema, table=table, reserved=spec.evaluation.reserved)
     ]
     if schema.rows < 2:  # noqa: PLR2004 - a line needs two points
@@ -136,113 +134,6 @@ def _with_features(spec: JobSpec, schema: Schema, digest: str | None) -> Plan:
         # The loss tells its inputs apart by their order, whatever order they were written in.
         changes["inputs"] = dict(sorted(data.inputs.items(), key=lambda one: spec.loss.roles.index(one[0])))
     return Plan(spec.model_copy(update={"data": data.model_copy(update=changes)}), schema)
-
-
-def _meaning_problems(plan: Plan, limits: Limits, library: Library) -> list[Problem]:
-    """Compare the sections with each other and with the columns."""
-    spec = plan.spec
-    used = [name for names in spec.data.roles().values() for name in names]
-    found = spec.preprocessing.column_problems(plan.schema, features=used, targets=spec.data.target_names)
-    found += _image_problems(plan)
-    found += pairing_problems(
-        spec.loss,
-        spec.model,
-        targets=plan.targets,
-        inputs=tuple(spec.data.roles()),
-        rows=plan.schema.rows,
-        target_scaling=spec.preprocessing.target_scaling,
-    )
-    found = found or [*_lengths_problems(plan), *_encoding_problems(plan)]
-    if found:
-        return found
-    found = [_below("model", p) for p in spec.model.problems(inputs=plan.inputs, outputs=plan.outputs)]
-    found += _code_problems(plan)
-    found += augmentation_problems(spec.training.augmentation, plan.inputs)
-    found += [_below("evaluation", p) for p in metric_problems(spec.evaluation.metrics or (), spec.loss)]
-    if spec.scheduler is not None:
-        # Whether it fits the length of the training is told later, when the batch size is known.
-        found += [_below("scheduler", p) for p in spec.scheduler.problems(limits, optimizer=spec.optimizer)]
-    return found + _run_problems(spec) + _init_problems(spec, library)
-
-
-def _lengths_problems(plan: Plan) -> list[Problem]:
-    """Compare the columns of lengths with the loss: only sequences have them, and they need them."""
-    lengths, is_sequence = plan.spec.data.lengths, plan.spec.loss.target == "sequence"
-    if is_sequence and lengths is None:
-        message = f"{plan.spec.loss.type} needs to know how much of each sequence counts."
-        hint = 'Name the columns: "lengths": {"input": "…", "target": "…"}.'
-        return [Problem("/data/lengths", "missing", message, hint)]
-    if lengths is not None and not is_sequence:
-        message = f"{plan.spec.loss.type} has no sequences of different lengths."
-        return [
-            Problem("/data/lengths", "incompatible_fields", message, "Leave lengths out, or take CTCLoss.")
-        ]
-    return []
-
-
-def _encoding_problems(plan: Plan) -> list[Problem]:
-    """Refuse encodings that the model cannot use, and too many terms of a polynomial, before any is built."""
-    preprocessing, model = plan.spec.preprocessing, plan.spec.model
-    categories = [column for column in plan.features if column.kind == "category"]
-    embedded = [c for c in categories if preprocessing.treatment(c).encoding == "embedding"]
-    if isinstance(model, PolynomialModel) and embedded:
-        message = f"A polynomial has no terms of the embedding of `{embedded[0].name}`."
-        return [Problem("/preprocessing/encoding", "incompatible_fields", message, 'Take "one_hot".')]
-    for column in categories if len(plan.spec.data.roles()) > 1 else []:
-        place = plan.features.index(column)
-        others = [plan.schema.by_name[names[place]] for names in plan.spec.data.roles().values()]
-        if any(other.values != column.values for other in others):
-            message = f"The inputs beside `{column.name}` hold other categories than it does."
-            return [
-                Problem("/data/inputs", "incompatible_fields", message, "Compare columns of the same values.")
-            ]
-    return []
-
-
-def _code_problems(plan: Plan) -> list[Problem]:
-    """Refuse codes that a leading Embedding has no row for: torch would fail on them in the middle of a training."""
-    count = plan.spec.model.code_count
-    if count is None:
-        return []
-    found = []
-    for column in plan.features:
-        low, high = column.minimum, column.maximum
-        if low is not None and high is not None and (low < 0 or high >= count):
-            message = f"`{column.name}` holds codes from {low:g} to {high:g}; the Embedding has rows for 0 to {count - 1}."
-            hint = f"Set num_embeddings to {high + 1:g} or more." if low >= 0 else "Let the codes begin at 0."
-            found.append(Problem("/model/layers/0/num_embeddings", "out_of_range", message, hint))
-    return found
-
-
-def _image_problems(plan: Plan) -> list[Problem]:
-    """Refuse images beside other columns: no layer takes both."""
-    images = [column.name for column in plan.features if len(column.shape) > 1]
-    if not images or len(plan.features) == 1:
-        return []
-    message = f"`{images[0]}` holds images or sequences: it must be the only feature."
-    return [Problem("/data/features", "incompatible_fields", message, f'As in "features": ["{images[0]}"].')]
-
-
-def _run_problems(spec: JobSpec) -> list[Problem]:
-    found = []
-    stopping = spec.training.early_stopping
-    if stopping and stopping.monitor == "dev_loss" and not spec.evaluation.has_dev:
-        message = "Early stopping watches the dev loss, and no rows are held back for it."
-        hint = 'Add "evaluation": {"split": {"type": "random", "dev": 0.2}}, or monitor train_loss.'
-        found.append(Problem("/training/early_stopping/monitor", "incompatible_fields", message, hint))
-    if spec.evaluation.folds and spec.training.restarts > 1:
-        message = "Restarts and folds are two kinds of repeated trainings."
-        found.append(Problem("/training/restarts", "incompatible_fields", message, "Send one of the two."))
-    return found
-
-
-def _init_problems(spec: JobSpec, library: Library) -> list[Problem]:
-    source = spec.model.init_from_job
-    if source is None or library.has_parameters(source):
-        return []
-    message = f"There is no job `{source}` that left parameters to start from."
-    hint = "GET /v1/jobs?status=succeeded lists the jobs that did."
-    return [Problem("/model/init_from", "unknown_job", message, hint)]
 
 
 def _completed(plan: Plan) -> Plan:
@@ -266,7 +157,7 @@ def _with_schedule(plan: Plan) -> Plan:
     completed = scheduler.completed(
         epochs=plan.spec.training.epochs,
         steps_per_epoch=plan.steps_per_epoch,
-        has_dev_set=plan.spec.evaluation.has_dev,
+        has_dev_set=plan.has_dev,
     )
     return plan.with_changes(scheduler=completed)
 
@@ -290,9 +181,9 @@ def _schedule_problems(plan: Plan, limits: Limits) -> list[Problem]:
         limits,
         epochs=plan.spec.training.epochs,
         steps_per_epoch=plan.steps_per_epoch,
-        has_dev_set=plan.spec.evaluation.has_dev,
+        has_dev_set=plan.has_dev,
     )
-    return [_below("scheduler", p) for p in found]
+    return [below("scheduler", p) for p in found]
 
 
 def _problems_beside(body: bytes, limits: Limits) -> list[Problem]:
@@ -303,24 +194,24 @@ def _problems_beside(body: bytes, limits: Limits) -> list[Problem]:
         if isinstance(content, dict) and name in content:
             with contextlib.suppress(ValidationError):
                 section = adapter.validate_json(to_json(content[name]))
-                found += _section_problems(name, section, limits) or _inline_problems(section)
+                found += _section_problems(name, section, limits) or _inline_problems(section, content)
     return found
 
 
-def _inline_problems(section: Any) -> list[Problem]:  # noqa: ANN401 - any section
-    """Inline rows need nothing else to be compared with the choice of columns."""
+def _inline_problems(section: Any, content: dict[str, Any]) -> list[Problem]:  # noqa: ANN401 - any section
+    """Inline rows need little else to be compared with the choice of columns: what splits them is no feature."""
     if not isinstance(section, InlineData):
         return []
+    reserved: tuple[str, ...] = ()
+    with contextlib.suppress(ValidationError):
+        reserved = EvaluationSpec.model_validate_json(to_json(content.get("evaluation", {}))).reserved
     table = "/columns" if section.rows is None else "/rows"
-    return [_below("data", p) for p in section.selection_problems(section.table_schema, table=table)]
+    found = section.selection_problems(section.table_schema, table=table, reserved=reserved)
+    return [below("data", p) for p in found]
 
 
 def _section_problems(name: str, section: Section, limits: Limits) -> list[Problem]:
-    return [_below(name, p) for p in section.problems(limits)]
-
-
-def _below(section: str, problem: Problem) -> Problem:
-    return Problem(f"/{section}{problem.pointer}", problem.code, problem.message, problem.hint)
+    return [below(name, p) for p in section.problems(limits)]
 
 
 def _raise_any(problems: Iterable[Problem]) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from service.spec.base import SpecModel
+from service.spec.base import NO_NUL, NOT_IN_SCHEMA, SpecModel
 from service.spec.data import DataSpec
 from service.spec.evaluation import EvaluationSpec
 from service.spec.losses import LossSpec
@@ -17,14 +17,15 @@ from service.spec.training import TrainingSpec
 
 __all__ = ["JobSpec"]
 
-MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
-MetadataValue = Annotated[str, StringConstraints(max_length=512)]
+MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NO_NUL), NOT_IN_SCHEMA]
+MetadataValue = Annotated[str, StringConstraints(max_length=512, pattern=NO_NUL), NOT_IN_SCHEMA]
+JobName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=NO_NUL), NOT_IN_SCHEMA]
 
 
 class JobSpec(SpecModel):
     """A request to train: data, model, loss, optimizer and how long."""
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    name: JobName | None = None
     """A name for people; need not be unique."""
     metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16, default_factory=dict)]
     """Up to 16 pairs of strings to find the job by."""

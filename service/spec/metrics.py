@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 from service.exceptions import Problem
 from service.spec.columns import did_you_mean
@@ -155,11 +155,12 @@ def metric_problems(names: Sequence[str], loss: LossSpec, *, targets: int = 1) -
 
 def _problem(name: str, loss: LossSpec, task: Task | None) -> tuple[str, str, str] | None:
     if name not in METRICS:
-        return (
-            "unknown_name",
-            f"There is no metric `{name:.80}`.",
-            did_you_mean(name[:80], get_args(MetricSpec)),
+        fitting = [other for other, about in METRICS.items() if task is None or task in about.tasks]
+        hint = (
+            did_you_mean(name[:80], fitting)
+            or f"For {loss.type} there are {', '.join(f'`{one}`' for one in fitting)}."
         )
+        return "unknown_name", f"There is no metric `{name:.80}`.", hint
     if task is None:
         message = f"There are no metrics for {loss.type}."
         return "wrong_metric", message, "Leave metrics out: the loss itself tells how good the fit is."

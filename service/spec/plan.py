@@ -70,6 +70,25 @@ class Plan:
         return part_sizes(rows, dev=evaluation.split.dev, test=evaluation.split.test)[0]
 
     @property
+    def has_dev(self) -> bool:
+        """Whether rows are held back to watch the training on."""
+        return self.spec.evaluation.has_dev(self.schema)
+
+    @property
+    def smallest_train_rows(self) -> int:
+        """Rows of the smallest training, where they are known: a fold less than all in a cross-validation."""
+        folds = self.spec.evaluation.folds
+        return self.train_rows if folds is None else self.train_rows - math.ceil(self.train_rows / folds.k)
+
+    @property
+    def knows_rows(self) -> bool:
+        """Whether `train_rows` is exact: no row is dropped, and no column says which part it belongs to."""
+        treatment = self.spec.preprocessing.treatment
+        used = (self.schema.by_name[name] for names in self.spec.data.roles().values() for name in names)
+        dropped = any(c.missing and treatment(c).missing == "drop" for c in (*used, *self.targets))
+        return not dropped and not isinstance(self.spec.evaluation.split, ColumnSplit)
+
+    @property
     def batch_rows(self) -> int:
         """Rows of one full step."""
         size = self.spec.training.batch_size

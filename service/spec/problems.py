@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from service.exceptions import Problem
+from service.spec.base import NO_NUL, NUL_HINT
 from service.spec.columns import did_you_mean
 from service.spec.pointers import pointer_to
 
@@ -33,6 +34,7 @@ _CODES = {
     "less_than": "out_of_range",
     "less_than_equal": "out_of_range",
     "int_parsing_size": "out_of_range",
+    "string_pattern_mismatch": "invalid_text",
 }
 
 
@@ -64,7 +66,7 @@ def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]
     Returns:
         One problem for each error, at most `MAX_PROBLEMS`.
     """
-    details = error.errors(include_url=False, include_input=True)
+    details = [one for one in error.errors(include_url=False, include_input=True) if not _follows(one)]
     found: dict[tuple[str | None, int], Problem] = {}
     for number, one in enumerate(details[:MAX_PROBLEMS]):
         place = _Place.walk(model, one["loc"])
@@ -72,6 +74,15 @@ def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]
         # A value that fits no member of a union is one problem, not one for each member: the first is told.
         found.setdefault((problem.pointer, -1 if place.branched else number), problem)
     return list(found.values())
+
+
+def _follows(error: ErrorDetails) -> bool:
+    """Tell whether an array is called too short only because its elements, told by themselves, were not counted."""
+    wanted, sent = error.get("ctx", {}).get("min_length"), error["input"]
+    # Our own errors of this type name no length: they are never of that kind.
+    return (
+        error["type"] == "too_short" and wanted is not None and isinstance(sent, list) and len(sent) >= wanted
+    )
 
 
 def _problem(error: ErrorDetails, place: "_Place") -> Problem:
@@ -100,6 +111,8 @@ def _message(error: ErrorDetails, tokens: list[str | int]) -> str:
         "finite_number": "NaN and Infinity are not numbers in JSON.",
         "json_invalid": f"The body is not valid JSON: {context.get('error')}.",
     }
+    if context.get("pattern") == NO_NUL:
+        messages["string_pattern_mismatch"] = "The text has the character NUL in it."
     return messages.get(error["type"]) or f"{error['msg'].rstrip('.')}."
 
 
@@ -113,6 +126,8 @@ def _hint(error: ErrorDetails, place: "_Place") -> str:
         "finite_number": lambda: "Send a finite number; leave a row without one out.",
         "json_invalid": lambda: "JSON wants double quotes around names, no comma before } or ], and no NaN.",
     }
+    if context.get("pattern") == NO_NUL:
+        return NUL_HINT
     found = hints.get(error["type"], lambda: place.description)()
     return found or _FALLBACK_HINTS.get(error["type"], _OTHERWISE)
 

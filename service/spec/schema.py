@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["MAX_CATEGORIES", "MAX_VALUES", "Column", "ColumnKind", "Schema"]
+__all__ = ["MAX_CATEGORIES", "MAX_VALUES", "SINCE_1970", "Column", "ColumnKind", "Schema", "Unit"]
 
 MAX_VALUES = 1000
 """A column's distinct values are listed up to this many: more classes than that are no classes."""
@@ -14,6 +14,9 @@ MAX_CATEGORIES = 100_000
 """A column of more distinct texts than this is free text, which is not trained on."""
 
 ColumnKind = Literal["number", "category", "array", "text"]
+Unit = Literal["seconds since 1970"]
+SINCE_1970: Final = "seconds since 1970"
+"""The unit of what were dates and times of day: UTC, where no zone was given."""
 
 
 class Column(BaseModel):
@@ -31,6 +34,8 @@ class Column(BaseModel):
     """Number format of the values, such as `float64` or `uint8`; `str` for categories and text."""
     shape: tuple[int, ...] = ()
     """Shape of one row's value: empty but for arrays."""
+    unit: Unit | None = None
+    """What the numbers are, where the upload said it: those of dates are seconds since 1970."""
     missing: int = 0
     """Rows without a value."""
     minimum: float | None = None

@@ -101,7 +101,7 @@ class Selection(SpecModel):
             table: JSON Pointer of the table's columns, or empty where they are not in the body.
             reserved: Columns that play a part elsewhere in the spec.
         """
-        found = self._name_problems(schema)
+        found = self._name_problems(schema) + self._taken_twice(reserved)
         completed = self.model_copy(update=self.chosen(schema, reserved=reserved))
         if not found and not completed.feature_names():
             text = [column.name for column in schema.columns if column.kind == "text"]
@@ -125,6 +125,18 @@ class Selection(SpecModel):
                 message = f"`{name}` is the target."
                 found.append(Problem(where, "target_leak", message, "A target cannot predict itself."))
         return found + self._repeated() + self._unequal_inputs()
+
+    def _taken_twice(self, reserved: Sequence[str]) -> list[Problem]:
+        """Refuse a column in two parts: what splits or weighs the rows must not be learnt from, or learnt."""
+        found = []
+        for where, name in self._places():
+            if name in reserved:
+                message = f"`{name}` splits the rows."
+                found.append(Problem(where, "target_leak", message, "A column plays one part."))
+            elif not where.startswith("/weight") and name == self.weight:
+                message = f"`{name}` holds the weights of the rows."
+                found.append(Problem(where, "target_leak", message, "A column plays one part."))
+        return found
 
     def _places(self) -> list[tuple[str, str]]:
         """List each name in the selection with its JSON Pointer."""
@@ -181,6 +193,9 @@ class Selection(SpecModel):
             if column.kind != "number" or column.missing or (column.minimum or 0.0) < 0:
                 message = f"`{name}` must hold a number of 0 or more in every row."
                 found.append(Problem(place, "out_of_range", message, "Choose another column, or correct it."))
+            elif column.maximum == 0:
+                message = f"`{name}` is 0 in every row: no row would count."
+                found.append(Problem(place, "constant_column", message, "Give at least some rows a weight."))
         return found
 
 

@@ -18,7 +18,7 @@ class StoredData(Selection):
     id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     """Id of the dataset, as in `ds_…`."""
     digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
-    """SHA-256 of the upload, which the service fills in; sent along, it must be the dataset's."""
+    """The dataset's own digest (SHA-256), which the service fills in; sent along, it must be the same."""
 
     def problems(self, limits: Limits) -> list[Problem]:  # noqa: ARG002 - the signature of every section
         """Nothing can be told before the dataset is looked up."""

@@ -34,7 +34,8 @@ class EarlyStopping(SpecModel):
     """Stop when the fit no longer gets better."""
 
     monitor: Literal["dev_loss", "train_loss"] = "dev_loss"
-    """The loss that is watched."""
+    """The loss that is watched. The train loss of an epoch is taken while its steps are made: the parameters after
+    the epoch with the lowest are kept, whose own loss the result tells."""
     patience: Annotated[int, Field(ge=1)] = 10
     """Epochs without improvement after which the training stops."""
     min_delta: NonNegative = 0.0

@@ -10,7 +10,7 @@ from service.exceptions import Problem
 from service.spec.base import Numbers
 from service.spec.schema import MAX_VALUES, Column
 
-__all__ = ["BRANCHES", "Cell", "Values", "as_array", "described", "encoded"]
+__all__ = ["Cell", "Values", "as_array", "described", "encoded"]
 
 MAX_RANK = 4
 """Axes of the array in one row: channels, depth, height and width."""
@@ -63,11 +63,6 @@ Cell = Annotated[
     Discriminator(_kind_of_cell),
 ]
 """One value of a row."""
-
-BRANCHES = frozenset(
-    {"numbers", "gaps", "texts", "arrays", "number", "text", "truth", "nothing", "array", "name", "names"}
-)
-"""Tags that pydantic puts into an error's location; a body has no such level."""
 
 
 class _NotAnArray(ValueError):

@@ -14,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 import pyarrow as pa
 
-from service.exceptions import InvalidDataset, Problem
+from service.exceptions import DatasetTooLarge, InvalidDataset, Problem
 from service.tables.dialect import check_names
 from service.tables.frame import Array
 from service.tables.orders import Budget, ReadOptions
@@ -85,6 +85,9 @@ class _ArraysSource(RowsSource):
             message = f"The arrays differ in their number of rows: {listed}."
             raise InvalidDataset([Problem(None, "ragged_columns", message, hint)])
         self.known_rows = self._rows = next(iter(lengths.values()))
+        self.moments = {
+            one.name for one, layout in zip(stored, self._layouts, strict=True) if layout.dtype.kind == "M"
+        }
 
     def _layout(self, stored: _Stored, budget: Budget) -> _Layout:
         """Read a header, and believe nothing in it."""
@@ -210,7 +213,10 @@ def _check(name: str, layout: _Layout) -> None:
             name, f"has the shape {str(shape)[:80]} of {dtype}", "Give every row at least one number."
         )
     if layout.row_bytes > _MAX_ROW_BYTES:
-        raise too_many("bytes in one row", _MAX_ROW_BYTES, name="nothing: this is fixed")
+        hint = (
+            "Spread the row over several columns, or use a smaller type such as uint8: this bound is fixed."
+        )
+        raise DatasetTooLarge(f"A row of `{name}` has more than {_MAX_ROW_BYTES:,} bytes.", hint=hint)
     if layout.turned and layout.total_bytes > _MAX_TURNED_BYTES:
         hint = "Save it with numpy.ascontiguousarray."
         raise _refused(name, "is in Fortran's order and too large to be turned", hint)

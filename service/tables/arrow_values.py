@@ -1,7 +1,7 @@
 """From Arrow's types to numbers and text: which types are read, and how."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from service.spec.schema import SINCE_1970, Unit
 from service.tables.frame import Array
 
 __all__ = ["Ragged", "Scalar", "is_list", "nested", "scalar"]
@@ -26,10 +27,12 @@ class Scalar:
     Attributes:
         dtype: Of the numbers where nothing is missing; None for text.
         convert: From an Arrow array without nulls to numpy, or to an Arrow array of text.
+        unit: What the numbers are, where the type says it.
     """
 
     dtype: np.dtype[Any] | None
     convert: Callable[[Any], Any]
+    unit: Unit | None = None
 
 
 class Ragged(Exception):
@@ -74,17 +77,17 @@ def _bits(values: Any) -> Array:  # noqa: ANN401 - pyarrow brings no types
 
 
 _FLOAT = np.dtype(np.float64)
-_KINDS: tuple[tuple[Callable[[Any], bool], np.dtype[Any] | None, Callable[[Any], Any]], ...] = (
-    (pt.is_boolean, np.dtype(np.uint8), _bits),
-    (pt.is_decimal, _FLOAT, _float),
-    (pt.is_null, _FLOAT, _float),
-    (pt.is_date, _FLOAT, _moment),
-    (pt.is_timestamp, _FLOAT, _moment),
-    (pt.is_duration, _FLOAT, _duration),
-    (pt.is_time, _FLOAT, _time),
-    (pt.is_string, None, _text),
-    (pt.is_large_string, None, _text),
-    (pt.is_string_view, None, _text),
+_KINDS: tuple[tuple[Callable[[Any], bool], Scalar], ...] = (
+    (pt.is_boolean, Scalar(np.dtype(np.uint8), _bits)),
+    (pt.is_decimal, Scalar(_FLOAT, _float)),
+    (pt.is_null, Scalar(_FLOAT, _float)),
+    (pt.is_date, Scalar(_FLOAT, _moment, SINCE_1970)),
+    (pt.is_timestamp, Scalar(_FLOAT, _moment, SINCE_1970)),
+    (pt.is_duration, Scalar(_FLOAT, _duration)),
+    (pt.is_time, Scalar(_FLOAT, _time)),
+    (pt.is_string, Scalar(None, _text)),
+    (pt.is_large_string, Scalar(None, _text)),
+    (pt.is_string_view, Scalar(None, _text)),
 )
 
 
@@ -92,10 +95,10 @@ def scalar(kind: Any) -> Scalar | None:  # noqa: ANN401 - pyarrow brings no type
     """Tell how values of an Arrow type are kept; None for a type that is not read."""
     if pt.is_dictionary(kind):
         inner = scalar(kind.value_type)
-        return inner and Scalar(inner.dtype, lambda values: inner.convert(values.dictionary_decode()))
+        return inner and replace(inner, convert=lambda values: inner.convert(values.dictionary_decode()))
     if pt.is_integer(kind) or pt.is_floating(kind):
         return Scalar(np.dtype(kind.to_pandas_dtype()), _plain)
-    return next((Scalar(dtype, convert) for is_kind, dtype, convert in _KINDS if is_kind(kind)), None)
+    return next((made for is_kind, made in _KINDS if is_kind(kind)), None)
 
 
 def is_list(kind: Any) -> bool:  # noqa: ANN401 - pyarrow brings no types

@@ -13,6 +13,7 @@ from service.spec.schema import MAX_CATEGORIES, Column
 from service.tables.figures import Figures
 from service.tables.frame import Array
 from service.tables.sources import Finding
+from service.tables.whole_numbers import inexact
 
 __all__ = ["CategoryFile", "ColumnFile", "NumberFile", "TextBudget"]
 
@@ -100,7 +101,7 @@ class NumberFile:
         return self._figures.described(self._column)
 
     def findings(self) -> list[Finding]:
-        """Tell the first infinite number, and of arrays the first gap: neither can be trained on."""
+        """Tell the first infinite or inexact number, and of arrays the first gap: none can be trained on."""
         name, row, gap = self._column.name, self._figures.infinite_row, self._figures.missing_row
         found = []
         if row is not None:
@@ -108,6 +109,8 @@ class NumberFile:
             found.append(
                 Finding(row, "data_not_finite", message, "Correct it, or leave it empty if unknown.")
             )
+        if self._figures.inexact_row is not None:
+            found.append(inexact(name, self._figures.inexact_row, free_text=False))
         if gap is not None and self._column.shape:
             message = f"Column `{name}` has an array with missing numbers (NaN) in {{place}}."
             found.append(Finding(gap, "data_not_finite", message, "Fill the gaps, or leave the row out."))

@@ -33,6 +33,7 @@ class DelimitedSource:
     """A CSV file."""
 
     free_text = True
+    moments = ()
     known_rows = None
 
     def __init__(self, path: Path, options: ReadOptions, budget: Budget) -> None:

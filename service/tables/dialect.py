@@ -183,7 +183,7 @@ def check_names(names: Sequence[str]) -> None:
     """Make sure that names tell the columns apart.
 
     Raises:
-        InvalidDataset: Two are the same, or one is too long or empty.
+        InvalidDataset: Two are the same, or one is too long or empty, or has a NUL in it.
     """
     places: dict[str, int] = {}
     problems: list[Problem] = []
@@ -198,6 +198,9 @@ def check_names(names: Sequence[str]) -> None:
                 f"The name of column {number:,} has {len(name):,} characters; it must have 1 to {MAX_NAME}."
             )
             problems.append(Problem(None, "invalid_name", message, "Rename the column."))
+        if "\0" in name:
+            message = f"The name of column {number:,} has the character \\u0000 in it."
+            problems.append(Problem(None, "invalid_name", message, "Take it out: databases cannot keep it."))
     if problems:
         raise InvalidDataset(problems[:MAX_PROBLEMS])
 

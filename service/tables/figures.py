@@ -7,6 +7,7 @@ import numpy as np
 
 from service.spec.schema import MAX_VALUES, Column
 from service.tables.frame import Array
+from service.tables.whole_numbers import first_inexact
 
 __all__ = ["MAX_LISTED", "Figures", "with_few_values"]
 
@@ -27,6 +28,8 @@ class Figures:
         """The first row with an infinite value."""
         self.missing_row: int | None = None
         """The first row with a missing one."""
+        self.inexact_row: int | None = None
+        """The first row with a whole number that a float64 does not hold."""
         self._seen = self._numbers = 0
         self._minimum, self._maximum = math.inf, -math.inf
         self._mean = self._squares = 0.0
@@ -38,6 +41,8 @@ class Figures:
         if block.dtype.kind == "f":
             self._look_for_gaps(values)
             values = values[np.isfinite(values)]
+        elif self.inexact_row is None and (at := first_inexact(values)) is not None:
+            self.inexact_row = self._seen + at // values.shape[1]
         self._seen += len(block)
         if values.size:
             self._count(values.ravel())

@@ -12,11 +12,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from service.exceptions import InvalidDataset, Problem
-from service.spec.schema import Column
+from service.spec.schema import SINCE_1970, Column, ColumnKind, Unit
 from service.tables.arrow_values import Ragged, Scalar, is_list, nested, scalar
 from service.tables.frame import Array
 from service.tables.sources import Finding, Source
-from service.tables.text_values import Meaning, booleans, cleaned, dates, meanings, numbers
+from service.tables.text_values import (
+    Meaning,
+    any_padded,
+    are_digits,
+    booleans,
+    cleaned,
+    dates,
+    meanings,
+    numbers,
+)
+from service.tables.whole_numbers import first_inexact_text, first_inexact_value, inexact
 
 __all__ = ["ColumnReader", "Reading", "reader_of"]
 
@@ -28,6 +38,7 @@ _CONVERT: dict[Meaning, Callable[..., npt.NDArray[np.float64]]] = {
     Meaning.BOOLEAN: booleans,
     Meaning.DATE: dates,
 }
+_UNITS: dict[Meaning, Unit] = {Meaning.DATE: SINCE_1970}
 _PLURALS = {Meaning.NUMBER: "numbers", Meaning.BOOLEAN: "true and false", Meaning.DATE: "dates"}
 
 
@@ -63,7 +74,8 @@ class TextReader:
     """A column of CSV or JSON Lines: its texts decide together what they mean.
 
     All numbers, all booleans or all dates make numbers. Anything else makes categories, unless 95 % of
-    the values mean one thing: then the others are errors, told with their place.
+    the values mean one thing: then the others are errors, told with their place. Digits with a superfluous
+    0 in front, such as postal codes, are names: a number would lose the 0.
     """
 
     def __init__(self, name: str, *, decimal_comma: bool, category: bool) -> None:
@@ -73,6 +85,8 @@ class TextReader:
         self._counts: Counter[Meaning] = Counter()
         self._first: dict[Meaning, tuple[int, str]] = {}
         self._marks: dict[str, int] = {}
+        self._padded = self._measured = False
+        self._inexact: int | None = None
 
     def survey(self, block: Any, first_row: int) -> None:  # noqa: ANN401 - Arrow
         """Count what the texts mean, and remember the first of each meaning."""
@@ -85,8 +99,19 @@ class TextReader:
             self._counts[meaning] += int(count)
             if meaning is not Meaning.MISSING:
                 self._first.setdefault(meaning, (first_row + int(at), texts[int(at)].as_py()))
+        places = np.flatnonzero(found == Meaning.NUMBER)
+        if len(places):
+            self._look_at_numbers(texts.take(pa.array(places)), first_row + places)
         if self._decimal_comma and len(self._marks) < 2:  # noqa: PLR2004 - point and comma
             self._look_for_marks(texts, found, first_row)
+
+    def _look_at_numbers(self, texts: Any, rows: npt.NDArray[np.int64]) -> None:  # noqa: ANN401 - Arrow
+        """Look for numbers that would lose something: a 0 in front, or their last digits."""
+        if not self._measured:
+            self._measured = not are_digits(texts)
+            self._padded = self._padded or any_padded(texts)
+        if self._inexact is None and (at := first_inexact_text(texts)) is not None:
+            self._inexact = int(rows[at])
 
     def _look_for_marks(self, texts: Any, found: npt.NDArray[np.uint8], first_row: int) -> None:  # noqa: ANN401 - Arrow
         places = np.flatnonzero(found == Meaning.NUMBER)
@@ -103,10 +128,9 @@ class TextReader:
         """Tell what nearly all values mean; None for categories. A column without values counts as numbers."""
         if self._category:
             return None
-        for meaning in _CONVERT:
-            if self._counts[meaning] >= MOSTLY * self._present:
-                return meaning
-        return None
+        main = next((one for one in _CONVERT if self._counts[one] >= MOSTLY * self._present), None)
+        are_names = main is Meaning.NUMBER and self._padded and not self._measured
+        return None if are_names else main
 
     def findings(self) -> list[Finding]:
         """Tell the first value that does not mean what nearly all others do."""
@@ -117,6 +141,8 @@ class TextReader:
         found = [self._stray(main, *min(strays))] if strays else []
         if len(self._marks) > 1 and main is Meaning.NUMBER:
             found.append(self._mixed_marks())
+        if self._inexact is not None and main is Meaning.NUMBER:
+            found.append(inexact(self._name, self._inexact, free_text=True))
         return found
 
     def _stray(self, main: Meaning, row: int, text: str) -> Finding:
@@ -141,7 +167,7 @@ class TextReader:
             return Reading(Column(name=self._name, kind="category", dtype="str"), None, cleaned)
         convert = _CONVERT[main]
         return Reading(
-            Column(name=self._name, kind="number", dtype="float64"),
+            Column(name=self._name, kind="number", dtype="float64", unit=_UNITS.get(main)),
             FLOAT,
             lambda block: convert(cleaned(block), decimal_comma=self._decimal_comma),
         )
@@ -160,14 +186,20 @@ class TypedReader:
         self._name = name
         self._kind = kind
         self._missing = 0
+        self._inexact: int | None = None
 
-    def survey(self, block: Any, first_row: int) -> None:  # noqa: ANN401, ARG002 - Arrow; what all readers get
+    def survey(self, block: Any, first_row: int) -> None:  # noqa: ANN401 - Arrow
         """Count what is missing: whole numbers have no way to say so and become fractions then."""
         self._missing += block.null_count
+        if self._inexact is None:
+            at = first_inexact_value(block)
+            self._inexact = None if at is None else first_row + at
 
     def findings(self) -> list[Finding]:
-        """Every value of a type that is read is good."""
-        return []
+        """Tell the first whole number that a float64 does not hold; all else of a type that is read is good."""
+        if self._inexact is None:
+            return []
+        return [inexact(self._name, self._inexact, free_text=False)]
 
     def settle(self) -> Reading:
         """Keep the type where nothing is missing."""
@@ -176,7 +208,8 @@ class TypedReader:
             return Reading(column, None, self._kind.convert)
         gaps = self._missing and self._kind.dtype.kind != "f"
         dtype = FLOAT if gaps else self._kind.dtype
-        return Reading(Column(name=self._name, kind="number", dtype=dtype.name), dtype, self._with_gaps)
+        column = Column(name=self._name, kind="number", dtype=dtype.name, unit=self._kind.unit)
+        return Reading(column, dtype, self._with_gaps)
 
     def _with_gaps(self, block: Any) -> Array:  # noqa: ANN401 - Arrow
         if not block.null_count:
@@ -195,6 +228,7 @@ class ListReader:
         self._element = element
         self._shape: tuple[int, ...] | None = None
         self._odd: int | None = None
+        self._inexact: int | None = None
 
     def survey(self, block: Any, first_row: int) -> None:  # noqa: ANN401 - Arrow
         """Look whether all lists have one shape, and none a gap."""
@@ -211,21 +245,24 @@ class ListReader:
         elif values.null_count:
             gap = int(np.argmin(values.is_valid().to_numpy(zero_copy_only=False)))
             self._odd = first_row + gap // math.prod(shape)
+        elif self._inexact is None and (at := first_inexact_value(values)) is not None:
+            self._inexact = first_row + at // math.prod(shape)
 
     def findings(self) -> list[Finding]:
-        """Tell the first list that differs."""
+        """Tell the first list that differs, and the first with a whole number that a float64 does not hold."""
+        found = [] if self._inexact is None else [inexact(self._name, self._inexact, free_text=False)]
         if self._odd is None:
-            return []
+            return found
         message = (
             f"Column `{self._name}` has a list of another length, an empty one or a gap in it, in {{place}}."
         )
         hint = "Give every row a list of one length, without missing values."
-        return [Finding(self._odd, "ragged_arrays", message, hint)]
+        return [Finding(self._odd, "ragged_arrays", message, hint), *found]
 
     def settle(self) -> Reading:
         """Keep the type of the numbers."""
         shape, dtype = self._shape or (), self._element.dtype or FLOAT
-        column = Column(name=self._name, kind="array", dtype=dtype.name, shape=shape)
+        column = Column(name=self._name, kind="array", dtype=dtype.name, shape=shape, unit=self._element.unit)
         return Reading(
             column, dtype, lambda block: self._element.convert(nested(block)[0]).reshape(-1, *shape)
         )
@@ -234,8 +271,9 @@ class ListReader:
 class ArrayReader:
     """A column that is a numpy array already."""
 
-    def __init__(self, name: str, *, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
-        self._column = Column(name=name, kind="array" if shape else "number", dtype=dtype.name, shape=shape)
+    def __init__(self, name: str, *, dtype: np.dtype[Any], shape: tuple[int, ...], unit: Unit | None) -> None:
+        kind: ColumnKind = "array" if shape else "number"
+        self._column = Column(name=name, kind=kind, dtype=dtype.name, shape=shape, unit=unit)
         self._dtype = dtype
 
     def survey(self, block: Array, first_row: int) -> None:
@@ -259,7 +297,8 @@ def reader_of(name: str, values: Any, *, source: Source, category: bool) -> Colu
     if source.free_text:
         return TextReader(name, decimal_comma=source.decimal_comma, category=category)
     if isinstance(values, np.ndarray):
-        return ArrayReader(name, dtype=values.dtype, shape=values.shape[1:])
+        unit: Unit | None = SINCE_1970 if name in source.moments else None
+        return ArrayReader(name, dtype=values.dtype, shape=values.shape[1:], unit=unit)
     if is_list(values.type):
         element = scalar(_innermost(values.type))
         if element is not None and element.dtype is not None:

@@ -1,7 +1,9 @@
 """JSON Lines: one object on each line. Values become texts, which are read as those of CSV are."""
 
+import contextlib
 import itertools
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +19,7 @@ from service.tables.sources import Block, too_many, unreadable
 __all__ = ["JsonLinesSource"]
 
 _BLOCK_BYTES = 4 * 2**20
+_LONG_NUMBER = re.compile(rb"\d{19}")
 _TRUTHS = {True: "true", False: "false"}
 
 
@@ -25,6 +28,7 @@ class JsonLinesSource:
 
     free_text = True
     decimal_comma = False
+    moments = ()
     known_rows = None
 
     def __init__(self, path: Path, options: ReadOptions, budget: Budget) -> None:  # noqa: ARG002 - as every source
@@ -119,14 +123,15 @@ def _parsed(line: bytes, number: int, problems: list[Problem]) -> dict[str, Any]
 
 
 def _json(line: bytes) -> Any:  # noqa: ANN401 - any JSON value
-    try:
-        return orjson.loads(line)
-    except orjson.JSONDecodeError:
-        # Python and others write NaN, which is no JSON: here it is a missing value, as in CSV.
-        found = json.loads(line)
-        # Half a character is refused here, where its line is known, as orjson does.
-        json.dumps(found, ensure_ascii=False).encode()
-        return found
+    # Beyond 64 bits orjson makes a float of a whole number, and what is lost could not be told.
+    if not _LONG_NUMBER.search(line):
+        with contextlib.suppress(orjson.JSONDecodeError):
+            return orjson.loads(line)
+    # Python and others write NaN, which is no JSON: here it is a missing value, as in CSV.
+    found = json.loads(line)
+    # Half a character is refused here, where its line is known, as orjson does.
+    json.dumps(found, ensure_ascii=False).encode()
+    return found
 
 
 def _texts(rows: Sequence[Mapping[str, Any]], name: str) -> Any:  # noqa: ANN401 - pyarrow brings no types

@@ -1,6 +1,6 @@
 """What every file format gives: blocks of rows, column by column, and the place of a row for people."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -50,6 +50,11 @@ class Source(Protocol):
         ...
 
     @property
+    def moments(self) -> Collection[str]:
+        """Names of columns that were dates, where the values do not show it any more: seconds since 1970."""
+        ...
+
+    @property
     def known_rows(self) -> int | None:
         """How many rows there are, where the file says it and the first block shows what the columns are."""
         ...
@@ -73,6 +78,7 @@ class RowsSource:
 
     free_text = False
     decimal_comma = False
+    moments: Collection[str] = ()
     known_rows: int | None = None
 
     def places(self, rows: Sequence[int]) -> dict[int, str]:
@@ -92,6 +98,6 @@ def empty_file(what: str = "The file is empty.") -> InvalidDataset:
 
 
 def too_many(what: str, limit: int, *, name: str) -> DatasetTooLarge:
-    """Say that a budget is used up."""
+    """Say that a budget is used up, which the operator can raise by its name."""
     hint = f"Send less, or ask the operator to raise {name} (GET /v1/capabilities tells all limits)."
     return DatasetTooLarge(f"The dataset has more than {limit:,} {what}.", hint=hint)

@@ -8,12 +8,23 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["MISSING", "Meaning", "booleans", "cleaned", "dates", "meanings", "numbers"]
+__all__ = [
+    "MISSING",
+    "Meaning",
+    "any_padded",
+    "are_digits",
+    "booleans",
+    "cleaned",
+    "dates",
+    "meanings",
+    "numbers",
+]
 
 MISSING = ("", "NA", "N/A", "n/a", "NaN", "nan", "NAN", "null", "NULL", "None", "?")
 """Texts that say that there is no value."""
 
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$|^[+-]?(?i:inf|infinity)$"
+_PADDED = r"^0\d+$"
 _DAY = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
 _TIME = r"([01]\d|2[0-3])(:[0-5]\d(:[0-5]\d(\.\d{1,9})?)?)?"
 _MOMENT = rf"^{_DAY}([ T]{_TIME}(Z|[+-]\d\d(:?\d\d)?)?)?$"
@@ -86,6 +97,17 @@ def numbers(texts: Text, *, decimal_comma: bool = False) -> npt.NDArray[np.float
     """Read numbers; NaN where there is none. All texts must be numbers or null."""
     plain = _with_points(texts) if decimal_comma else texts
     return _floats(pc.cast(plain, pa.float64()))
+
+
+def any_padded(texts: Text) -> bool:
+    """Tell whether one of some texts is of digits alone, with a 0 in front that no number needs."""
+    begun = texts.filter(pc.starts_with(texts, "0"))
+    return bool(pc.any(pc.match_substring_regex(begun, _PADDED)).as_py())
+
+
+def are_digits(texts: Text) -> bool:
+    """Tell whether all of some numbers are of digits alone: a sign, a point or an exponent is of a measure."""
+    return bool(pc.all(pc.utf8_is_decimal(texts)).as_py())
 
 
 def booleans(texts: Text, **_: object) -> npt.NDArray[np.float64]:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 from pydantic import BaseModel, ConfigDict
 
+from service.exceptions import TrainingFailed
 from service.spec.models import ModelSpec, PolynomialModel
 from service.spec.schema import ColumnKind
 from service.tables.frame import Array
@@ -15,7 +16,17 @@ from service.tables.frame import Array
 if TYPE_CHECKING:
     from service.training.preparation import TargetCode
 
-__all__ = ["Input", "exponents_of", "image", "names", "numbers", "target", "term_names", "terms"]
+__all__ = [
+    "Input",
+    "as_columns",
+    "exponents_of",
+    "image",
+    "names",
+    "numbers",
+    "target",
+    "term_names",
+    "terms",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -113,13 +124,14 @@ def target(
 
 
 def _values(code: "TargetCode", columns: Mapping[str, Array], dtype: torch.dtype) -> torch.Tensor:
-    table = np.concatenate([_as_columns(columns[name]) for name in code.names], axis=1)
+    table = np.concatenate([as_columns(columns[name]) for name in code.names], axis=1)
     if code.scale:
         table = (table - np.array(code.shift)) / np.array(code.scale)
     return torch.from_numpy(table).to(dtype)
 
 
-def _as_columns(values: Array) -> Floats:
+def as_columns(values: Array) -> Floats:
+    """Lay out the numbers of each row side by side: float64 of shape (rows, numbers)."""
     return np.asarray(values, dtype=np.float64).reshape(len(values), -1)
 
 
@@ -154,9 +166,16 @@ def _label_indices(code: "TargetCode", columns: Mapping[str, Array], dtype: torc
 
 def _sequence(code: "TargetCode", columns: Mapping[str, Array], dtype: torch.dtype) -> torch.Tensor:  # noqa: ARG001
     """Put the lengths of input and target before the labels, as the objective for `CTCLoss` reads them."""
-    lengths = [columns[name].astype(np.int64)[:, np.newaxis] for name in code.lengths]
-    labels = [columns[name].astype(np.int64).reshape(len(columns[name]), -1) for name in code.names]
-    return torch.from_numpy(np.concatenate([*lengths, *labels], axis=1))
+    table = np.concatenate([as_columns(columns[name]) for name in (*code.lengths, *code.names)], axis=1)
+    broken = np.flatnonzero(~np.all(table == np.round(table), axis=1))
+    if len(broken):
+        message = (
+            f"A target of codes and lengths holds {table[broken[0]].tolist()[:10]}: they are whole numbers."
+        )
+        raise TrainingFailed(
+            "target_out_of_range", message, "Correct the columns of the target and of `lengths`."
+        )
+    return torch.from_numpy(table.astype(np.int64))
 
 
 _TARGETS: Mapping[str, Callable[["TargetCode", Mapping[str, Array], torch.dtype], torch.Tensor]] = {

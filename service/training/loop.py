@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import torch
 
-from service.exceptions import TrainingFailed
 from service.spec.estimates import largest_batch
 from service.spec.job import JobSpec
 from service.spec.plan import Plan
 from service.training.augmentation import Augmenter
 from service.training.callbacks import Pulses, Stop
+from service.training.feasible import require_normalizable
 from service.training.objective import Objective
 from service.training.optimization import Clipping, Penalty, Schedule, build_optimizer
 from service.training.rows import Batch, Batches, Rows, Stretch
@@ -31,7 +31,8 @@ class Trained:
         reason: `completed`, `early_stopped`, `stopped` (a callback asked) or `diverged`.
         epochs: Completed epochs of this training.
         first_loss: Loss of its first epoch; None if it was not finite.
-        kept_epoch: Epoch whose parameters were put back by early stopping; None where the last ones are kept.
+        kept_epoch: Epoch whose parameters were put back, by early stopping or after divergence; None where the
+            last ones are kept.
     """
 
     reason: str
@@ -89,7 +90,7 @@ class Loop:
             seed=seed,
             drop_last=spec.training.drop_last,
         )
-        _check_batches(self._batches, plan, rows=len(rows), size=self._batch_rows)
+        require_normalizable(network, rows, spec, smallest=self._batches.smallest)
         self._optimizer = build_optimizer(spec.optimizer, network)
         self._schedule = Schedule.build(spec.scheduler, self._optimizer, has_dev=dev is not None)
         self._penalty = Penalty(spec.regularization, network)
@@ -109,12 +110,14 @@ class Loop:
         reason = self._epochs()
         if reason == "diverged":
             self._finite.put_back()
-        kept = self._watch.restore() if self._watch and reason != "diverged" else None
+            return Trained(reason, self._epoch, self._first_loss, max(0, self._epoch - 1))
+        kept = self._watch.restore() if self._watch else None
         return Trained(reason, self._epoch, self._first_loss, kept)
 
-    def back_to_finite(self) -> None:
+    def back_to_finite(self) -> Trained:
         """Put back the parameters from before the last epoch: the last ones whose loss is known to be finite."""
         self._finite.put_back()
+        return Trained("diverged", self._epoch, self._first_loss, max(0, self._epoch - 1))
 
     def _epochs(self) -> str:
         self.network.train()
@@ -148,7 +151,7 @@ class Loop:
             if total - total != 0:  # Nothing that follows in this epoch can make it a number again.
                 return total
             self._pulses.tell_if_due(self._done((index + 1) / len(self._batches)))
-        return total / weights
+        return total / weights if weights else 0.0
 
     def _step(self, batch: Batch | Stretch) -> float:
         if self._augment is not None and isinstance(batch, Batch):
@@ -184,26 +187,31 @@ class Loop:
         """Compute the loss of a batch and leave the gradient of loss and penalty in the parameters."""
         self._optimizer.zero_grad()
         if isinstance(batch, Stretch):
-            return self._summed_gradient(batch)
+            if batch.rows > self._block:
+                return self._summed_gradient(batch)
+            (piece,) = batch.pieces()
+            batch = piece if self._augment is None else self._augment(piece)
         loss = self.objective(self.network, batch.features, batch.target, batch.weight)
         self._penalized(loss).backward()  # type: ignore[no-untyped-call]
         self._clipping()
         return loss
 
     def _summed_gradient(self, stretch: Stretch) -> torch.Tensor:
-        """Do the same for a batch larger than memory: the gradients of its pieces, weighed, are summed."""
-        total = torch.zeros((), dtype=torch.float64)
+        """Do the same for a batch larger than memory: the gradients of its pieces are summed, and divided at the end."""
+        total, mass = 0.0, 0.0
         for piece in stretch.pieces():
             batch = piece if self._augment is None else self._augment(piece)
-            loss = self.objective(self.network, batch.features, batch.target, batch.weight)
-            share = _weight_of(batch) / stretch.weight
-            (loss * share).backward()  # type: ignore[no-untyped-call]
-            total += loss.detach().cpu() * share
+            outputs = self.objective.outputs(self.network, batch.features)
+            loss, weight = self.objective.sums(outputs, batch.target, batch.weight)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total, mass = total + float(loss.detach()), mass + float(weight)
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        torch._foreach_div_(gradients, mass or 1.0)
         penalty = self._penalty()
         if penalty is not None:
             penalty.backward()  # type: ignore[no-untyped-call]
         self._clipping()
-        return total
+        return torch.tensor(total / (mass or 1.0), dtype=torch.float64)
 
     def _penalized(self, loss: torch.Tensor) -> torch.Tensor:
         penalty = self._penalty()
@@ -247,17 +255,3 @@ def _weight_of(batch: Batch | Stretch) -> float:
     if isinstance(batch, Stretch):
         return batch.weight
     return float(len(batch.features)) if batch.weight is None else float(batch.weight.sum())
-
-
-def _check_batches(batches: Batches, plan: Plan, *, rows: int, size: int) -> None:
-    """Refuse a last batch of one row where batch normalization would have nothing to take a mean of."""
-    last = rows % size or size
-    if last == 1 and plan.spec.model.has_batch_norm and not plan.spec.training.drop_last:
-        message = (
-            f"{rows} rows in batches of {size} leave a last batch of one row, which cannot be normalized."
-        )
-        raise TrainingFailed(
-            "batch_too_small", message, 'Say "drop_last": true, or choose another batch_size.'
-        )
-    if len(batches) == 0:
-        raise ValueError("there is nothing to train on")

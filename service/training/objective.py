@@ -148,23 +148,26 @@ class Objective:
             return target.exp()
         return _TRUTHS.get(self.spec.target, _unchanged)(target)
 
-    def require(self, target: Tensor, *, output_shape: Sequence[int]) -> None:
+    def require(
+        self, target: Tensor, *, output_shape: Sequence[int], rows: Sequence[int] | None = None
+    ) -> None:
         """Make sure that torch can take these targets. Torch itself would read beyond its memory on some.
 
         Args:
             target: Of any number of rows.
             output_shape: Shape of what the network gives for one row.
+            rows: Their positions in the table, for the message; counted from 0 when left out.
 
         Raises:
             TrainingFailed: `target_out_of_range`, naming the first row; `wrong_output_shape`.
         """
         self._require_shape(target, tuple(output_shape))
         bad = _BAD.get(self.spec.type) or _BAD_TARGETS.get(self.spec.target)
-        rows = bad(self.spec, target, tuple(output_shape)) if bad is not None else None
-        if rows is not None and bool(rows.any()):
-            row = int(rows.int().argmax())
+        wrong = bad(self.spec, target, tuple(output_shape)) if bad is not None else None
+        if wrong is not None and bool(wrong.any()):
+            row = int(wrong.int().argmax())
             shown = ", ".join(f"{value:g}" for value in target[row].flatten()[:10].tolist())
-            message = f"{self.spec.type} cannot take the target of row {row}: {shown}."
+            message = f"{self.spec.type} cannot take the target of row {row if rows is None else rows[row]}: {shown}."
             raise TrainingFailed("target_out_of_range", message, _WANTED[self.spec.target])
 
     def _require_shape(self, target: Tensor, output_shape: tuple[int, ...]) -> None:

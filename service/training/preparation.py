@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from pydantic import BaseModel, ConfigDict
 
+from service.exceptions import TrainingFailed
 from service.spec.plan import Plan
 from service.tables.frame import Array, Frame
 from service.training import encoding
@@ -37,6 +38,7 @@ class TargetCode(_Fitted):
         classes: Of a target with classes, in the order of their codes.
         shift, scale: Of numeric targets: `(raw - shift) / scale` is what is trained on, one for each column.
         lengths: For sequences: the columns with the lengths of input and target.
+        shapes: Of one row's value of each column: empty but for arrays. Nothing at all stands for numbers only.
     """
 
     kind: str
@@ -45,6 +47,7 @@ class TargetCode(_Fitted):
     shift: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
     lengths: tuple[str, ...] = ()
+    shapes: tuple[tuple[int, ...], ...] = ()
 
     def to_raw(self, values: torch.Tensor) -> torch.Tensor:
         """Turn scaled values of shape (rows, columns) back into raw units, in float64; others stay as they are."""
@@ -151,6 +154,9 @@ def fitted(plan: Plan, frame: Frame, rows: Positions) -> Preparation:
         plan: Of the effective spec.
         frame: All rows of the job.
         rows: Positions of the training rows.
+
+    Raises:
+        TrainingFailed: `missing_values`, when a column has nothing to fill its gaps with.
     """
     spec = plan.spec
     lengths = spec.data.lengths
@@ -170,6 +176,7 @@ def fitted(plan: Plan, frame: Frame, rows: Positions) -> Preparation:
             names=spec.data.target_names,
             classes=plan.classes if spec.loss.target in {"classes", "binary", "signs"} else (),
             lengths=() if lengths is None else (lengths.input, lengths.target),
+            shapes=tuple(column.shape for column in plan.targets),
         ),
         weight=spec.data.weight,
         dtype=spec.training.dtype,
@@ -190,7 +197,11 @@ def _inputs(
         fill = None
         if any(one.missing for one in same) and treatment.missing not in {"refuse", "drop"}:
             values = np.concatenate([frame.arrays[one.name][rows] for one in same])
-            fill = _FILL[treatment.missing](values)
+            fill = _FILL[treatment.missing](values) if _has_values(values) else None
+            if fill is None:
+                message = f"`{column.name}` has no value in any training row to fill the gaps with."
+                hint = 'Leave the column out, or say "missing": "zero" for it.'
+                raise TrainingFailed("missing_values", message, hint)
         found.append(
             Input(
                 kind=column.kind,
@@ -204,6 +215,10 @@ def _inputs(
             )
         )
     return tuple(found)
+
+
+def _has_values(values: Array) -> bool:
+    return bool((values >= 0).any() if values.dtype.kind == "i" else (~np.isnan(values)).any())
 
 
 _FILL: Mapping[str, Callable[[Array], float]] = {
@@ -268,7 +283,8 @@ def _target_scaling(plan: Plan, frame: Frame, rows: Positions) -> dict[str, tupl
     how = plan.spec.preprocessing.target_scaling
     if how == "none" or plan.spec.loss.target != "values":
         return {}
-    columns = [frame.arrays[name][rows].astype(np.float64) for name in plan.spec.data.target_names]
-    figures = Figures.over([np.stack(columns, axis=1)])
-    pairs = [figures.scaling(how, position) for position in range(len(columns))]
+    columns = [encoding.as_columns(frame.arrays[name][rows]) for name in plan.spec.data.target_names]
+    table = np.concatenate(columns, axis=1)
+    figures = Figures.over([table])
+    pairs = [figures.scaling(how, position) for position in range(table.shape[1])]
     return {"shift": tuple(s for s, _ in pairs), "scale": tuple(s for _, s in pairs)}

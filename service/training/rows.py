@@ -156,6 +156,11 @@ class Batches:
     def __len__(self) -> int:
         return len(self._stops)
 
+    @property
+    def smallest(self) -> int:
+        """Rows of the smallest batch."""
+        return min(stop - start for start, stop in self._stops)
+
     def epoch(self) -> Iterator[Batch | Stretch]:
         """Give the batches of the next epoch: of rows in memory as views, of others to be read piece by piece."""
         if self._whole:

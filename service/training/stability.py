@@ -52,6 +52,8 @@ def largest_stable_lr(spec: JobSpec, table: Rows) -> float | None:
         return None
     if min(table.features.shape) > MAX_SIZE:
         return None
+    # The mean is over all numbers of the target: each of several outputs has its share of the curvature.
+    curvature /= table.target.shape[1]
     largest = curvature * _largest_input_moment(table, bias=model.bias) + optimizer.weight_decay
     largest += 2 * spec.regularization.l2
     momentum = optimizer.momentum
@@ -61,8 +63,10 @@ def largest_stable_lr(spec: JobSpec, table: Rows) -> float | None:
 
 def _is_plain(spec: JobSpec) -> bool:
     """Whether the descent is the plain one that the bound is made for."""
+    penalty = spec.regularization
     changed = spec.scheduler or spec.optimizer.parameter_groups or spec.model.output_activation
-    return not changed and spec.regularization.clip_grad_norm is None
+    clipped = penalty.clip_grad_norm is not None or penalty.clip_grad_value is not None
+    return not changed and not clipped and penalty.l1 == 0 and not spec.training.augmentation
 
 
 def _largest_input_moment(table: Table, *, bias: bool) -> float:

@@ -13,9 +13,10 @@ from service.spec.estimates import is_streamed, largest_batch
 from service.spec.job import JobSpec
 from service.spec.plan import Plan
 from service.tables.frame import Frame
-from service.training import scoring
 from service.training.callbacks import Callback, Pulses
+from service.training.columns import columns_in_use
 from service.training.embedding import network_of
+from service.training.feasible import require_targets, require_weights
 from service.training.initial import start_from
 from service.training.judge import Judge, Score
 from service.training.loop import Extra, Loop, Trained
@@ -63,6 +64,7 @@ class Fit:
         kept: Which of them is kept.
         parts: Its rows for training, dev and test.
         split_digest: Names the split.
+        classes_seen: How many classes the training rows have; None where the target has no classes.
         largest_stable_lr: The bound above which gradient descent diverges here, where it is known;
             only of a training that diverged or grew.
     """
@@ -77,6 +79,7 @@ class Fit:
     kept: int
     parts: Parts
     split_digest: str
+    classes_seen: int | None = None
     largest_stable_lr: float | None = None
 
     @property
@@ -142,7 +145,7 @@ class Trainer:
         """
         self.plan, self.spec = plan, plan.spec
         self._frame, self._device, self._initial = frame, torch.device(device), initial
-        used = tuple(frame.schema.by_name[name] for name in _columns_in_use(self.spec))
+        used = columns_in_use(self.spec, frame.schema)
         usable = usable_rows(frame, self.spec.preprocessing, used)
         parts = split(self.spec.evaluation, frame, usable)
         folds = self.spec.evaluation.folds
@@ -174,7 +177,10 @@ class Trainer:
         seed = self._seed(number)
         torch.manual_seed(seed)
         network = self._network(setting.preparation)
-        self._require_targets(network, setting)
+        require_weights(setting.rows["train"], block=self._block)
+        for part, rows in setting.rows.items():
+            positions = getattr(setting.parts, part)
+            require_targets(self._objective, network, rows, block=self._block, positions=positions)
         first_epoch = self._pulses.epoch + 1
         loop = Loop(
             self.plan,
@@ -190,23 +196,10 @@ class Trainer:
         score = self._judge.score(network, setting.rows, setting.preparation)
         if score.losses["train"] is None and trained.reason == "completed":
             # The last step itself went too far, and no later epoch was there to notice it.
-            trained = dataclasses.replace(trained, reason="diverged")
-            loop.back_to_finite()
+            trained = loop.back_to_finite()
             score = self._judge.score(network, setting.rows, setting.preparation)
         state = {name: t.detach().cpu().contiguous().clone() for name, t in network.state_dict().items()}
         return _Candidate(Run(self._kind(number), seed, first_epoch, trained, score), state, setting)
-
-    def _require_targets(self, network: torch.nn.Module, setting: _Setting) -> None:
-        """Make sure that the loss can take the targets: torch itself would read beyond its memory on some."""
-        if self.spec.loss.target == "none":
-            return
-        for rows in setting.rows.values():
-            # Two rows tell the shape, and a network that is evaluated draws no random numbers.
-            features = rows.between(0, min(2, len(rows))).features
-            few = features[:, 0] if self.spec.loss.roles else features
-            shape = scoring.outputs(network, few, block=2).shape[1:]
-            for block in scoring.blocks(rows, len(rows) if rows.is_resident else self._block):
-                self._objective.require(block.target, output_shape=shape)
 
     def _network(self, preparation: Preparation) -> torch.nn.Module:
         network = network_of(self.spec.model, preparation)
@@ -289,12 +282,20 @@ class Trainer:
             kept=kept,
             parts=chosen.setting.parts,
             split_digest=chosen.setting.parts.digest(len(self._frame)),
+            classes_seen=self._classes_seen(chosen.setting),
         )
         if fit.stop_reason == "diverged" or fit.loss_grew:
             # The bound costs more than a short training, so it is worked out only where it will be told.
-            rows = chosen.setting.rows["train"]
-            fit = dataclasses.replace(fit, largest_stable_lr=largest_stable_lr(self.spec, rows))
+            rows, inputs = chosen.setting.rows["train"], fit.preparation.inputs
+            bound = None if any(one.is_embedded for one in inputs) else largest_stable_lr(self.spec, rows)
+            fit = dataclasses.replace(fit, largest_stable_lr=bound)
         return fit
+
+    def _classes_seen(self, setting: _Setting) -> int | None:
+        code = setting.preparation.target
+        if not code.classes:
+            return None
+        return len(np.unique(self._frame.arrays[code.names[0]][setting.parts.train]))
 
     def _best(self, candidates: Sequence[_Candidate]) -> int:
         """Choose by dev loss, or train loss where there is none; the final training where there are folds."""
@@ -310,12 +311,6 @@ class Trainer:
         return min(range(len(candidates)), key=order)
 
 
-def _columns_in_use(spec: JobSpec) -> list[str]:
-    data = spec.data
-    names = [*(name for names in data.roles().values() for name in names), *data.target_names]
-    return list(dict.fromkeys(names))
-
-
 def diverged(fit: Fit, spec: JobSpec) -> TrainingFailed:
     """Describe a divergence, with the cure."""
     epoch = fit.trained.epochs + 1
@@ -326,7 +321,7 @@ def diverged(fit: Fit, spec: JobSpec) -> TrainingFailed:
 def lower_lr_hint(fit: Fit, spec: JobSpec) -> str:
     """Say which learning rate to take instead of one that is too high."""
     bound = fit.largest_stable_lr
-    if bound is None:
+    if bound is None or spec.optimizer.lr <= bound:
         scaled = spec.preprocessing.scaling != "none"
         other = "" if scaled else ', or scale the features ("preprocessing": {"scaling": "standardize"})'
         return f"Lower the learning rate, for example to {spec.optimizer.lr / 10:g}{other}."

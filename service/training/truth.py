@@ -7,6 +7,7 @@ import numpy as np
 from service.spec.data import SyntheticData
 from service.spec.expression import FUNCTIONS
 from service.spec.synthetic import probes
+from service.training.naming import unique
 from service.training.preparation import Preparation
 
 __all__ = ["true_coefficients"]
@@ -43,7 +44,7 @@ def true_coefficients(data: Any, preparation: Preparation) -> tuple[dict[str, fl
     if rank < table.shape[1] or error > TOLERANCE * np.ptp(target):
         return None
     rounded = [float(f"{value:.{DIGITS}g}") for value in _cleaned(found, target)]
-    return dict(zip(preparation.names, rounded[:-1], strict=True)), rounded[-1]
+    return dict(zip(unique(preparation.names), rounded[:-1], strict=True)), rounded[-1]
 
 
 def _cleaned(found: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -1,20 +1,22 @@
 """Trained tensors as safetensors bytes, with the preparation of their inputs; and what they mean."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import safetensors.torch
 import torch
 
+from service.spec.losses import LossSpec
 from service.training import encoding
+from service.training.naming import output_names, unique
 from service.training.preparation import Preparation
 
 __all__ = [
     "Coefficients",
     "coefficients",
     "from_bytes",
-    "output_names",
     "preparation_of",
     "to_bytes",
     "to_json",
@@ -56,21 +58,28 @@ def to_json(state_dict: Mapping[str, torch.Tensor]) -> dict[str, Any]:
 
 
 def coefficients(
-    state_dict: Mapping[str, torch.Tensor], preparation: Preparation, *, model: str
+    state_dict: Mapping[str, torch.Tensor],
+    preparation: Preparation,
+    *,
+    model: str,
+    loss: LossSpec | None = None,
 ) -> Coefficients | None:
     """Read a linear model's coefficients and intercept, in raw units.
 
     With inputs (x - s) / c and a target (y - t) / d, the weight w of an input is d·w/c in raw units and the
-    bias b is t + d·(b - sum of w·s/c).
+    bias b is t + d·(b - sum of w·s/c). The logarithm of a variance, which `GaussianNLLLoss` fits, has the
+    weight w/c and the bias 2·ln(d) + b - sum of w·s/c: a variance in raw units is d² times the scaled one.
 
     Args:
         state_dict: The trained tensors.
         preparation: Of the inputs and the target.
         model: Type of the model in the spec.
+        loss: Of the spec, by which outputs are named; None for one that gives one number for each target.
 
     Returns:
         Coefficients by input name and the intercept (0 where there is none); with several outputs, both by
-        output name. None for models that are not linear in their inputs.
+        output name. Of inputs with one name, as the category `b` of `a` beside a column `a=b`, those after
+        the first get ` (2)`, …. None for models that are not linear in their inputs.
     """
     weight = next((state_dict[name] for name in ("weight", "0.weight") if name in state_dict), None)
     if model not in {"linear", "polynomial", "logistic", "softmax"} or weight is None:
@@ -84,38 +93,34 @@ def coefficients(
     ]
     if len(rows) == 1:
         return rows[0]
-    names = output_names(preparation, len(rows))
+    names = output_names(preparation.target, loss=loss, count=len(rows))
     return dict(zip(names, (one for one, _ in rows), strict=True)), dict(
         zip(names, (intercept for _, intercept in rows), strict=True)
     )
 
 
-def output_names(preparation: Preparation, outputs: int) -> Sequence[str]:
-    """Name the numbers that a network gives for a row: targets, or classes, or targets and their log-variances."""
-    target = preparation.target
-    if len(target.names) == outputs:
-        return target.names
-    if len(target.classes) == outputs:
-        return [str(one) for one in target.classes]
-    if 2 * len(target.names) == outputs:
-        return [*target.names, *(f"log_variance({name})" for name in target.names)]
-    return [str(number) for number in range(outputs)]
-
-
 def _raw(
     preparation: Preparation, output: int, weights: Sequence[float], bias: float
 ) -> tuple[dict[str, float], float]:
+    names = unique(preparation.names)
     divisors = [d for one in preparation.inputs for d in [one.divisor] * len(encoding.names(one))]
     if not preparation.scale and not preparation.target.scale and set(divisors) <= {1.0}:
-        return dict(zip(preparation.names, weights, strict=True)), bias
+        return dict(zip(names, weights, strict=True)), bias
     count = len(weights)
     shift, scale = preparation.shift or [0.0] * count, preparation.scale or [1.0] * count
     divisors = divisors if len(divisors) == count else [1.0] * count
-    place = output if output < len(preparation.target.scale) else None
-    start, factor = (
-        (0.0, 1.0) if place is None else (preparation.target.shift[place], preparation.target.scale[place])
-    )
+    start, factor = _unit(preparation, output)
     per_unit = [w / c for w, c in zip(weights, scale, strict=True)]
     intercept = start + factor * (bias - sum(p * s for p, s in zip(per_unit, shift, strict=True)))
     raw = [factor * p / d for p, d in zip(per_unit, divisors, strict=True)]
-    return dict(zip(preparation.names, raw, strict=True)), intercept
+    return dict(zip(names, raw, strict=True)), intercept
+
+
+def _unit(preparation: Preparation, output: int) -> tuple[float, float]:
+    """Give what is added to an output, and what it is multiplied by, to be in raw units."""
+    shift, scale = preparation.target.shift, preparation.target.scale
+    if not scale:
+        return 0.0, 1.0
+    if output < len(scale):
+        return shift[output], scale[output]
+    return 2 * math.log(scale[output - len(scale)]), 1.0

@@ -8,6 +8,7 @@ from service.exceptions import TrainingFailed
 from service.jobs.attempts import Ended
 from service.jobs.lifecycle import Status, StopReason
 from service.spec.plan import Plan
+from service.training.naming import class_of
 from service.training.trainer import Fit, Run, diverged, lower_lr_hint
 from service.training.truth import true_coefficients
 from service.training.weights import coefficients, to_bytes
@@ -25,6 +26,7 @@ def outcome(plan: Plan, fit: Fit) -> Ended:
     return Ended(status, reason, result=result, parameters=parameters)
 
 
+_ENDED = {"completed", "early_stopped"}
 _ENDS = {
     "completed": (Status.SUCCEEDED, StopReason.COMPLETED),
     "early_stopped": (Status.SUCCEEDED, StopReason.EARLY_STOPPED),
@@ -42,7 +44,8 @@ def _error(error: TrainingFailed) -> dict[str, str]:
 
 
 def _result(plan: Plan, fit: Fit) -> dict[str, Any]:
-    linear = coefficients(fit.state_dict, fit.preparation, model=plan.spec.model.type)
+    spec, classes = plan.spec, fit.preparation.target.classes
+    linear = coefficients(fit.state_dict, fit.preparation, model=spec.model.type, loss=spec.loss)
     losses = {f"{part}_loss": loss for part, loss in fit.score.losses.items()}
     return {
         **losses,
@@ -50,7 +53,7 @@ def _result(plan: Plan, fit: Fit) -> dict[str, Any]:
         "coefficients": None if linear is None else linear[0],
         "intercept": None if linear is None else linear[1],
         "truth": _truth(plan, fit, linear),
-        "classes": None if plan.spec.loss.roles else list(fit.preparation.target.classes) or None,
+        "classes": None if spec.loss.roles else [class_of(one) for one in classes] or None,
         "kept_epoch": _kept_epoch(fit),
         "split": _split(fit),
         "runs": [_run(run) for run in fit.runs] if len(fit.runs) > 1 else None,
@@ -81,7 +84,8 @@ def _truth(plan: Plan, fit: Fit, linear: tuple[Any, Any] | None) -> dict[str, An
 def _kept_epoch(fit: Fit) -> int:
     """Give the epoch of the history whose parameters the job has."""
     kept = fit.runs[fit.kept]
-    return kept.first_epoch - 1 + (fit.trained.kept_epoch or fit.trained.epochs)
+    own = fit.trained.epochs if fit.trained.kept_epoch is None else fit.trained.kept_epoch
+    return kept.first_epoch - 1 + own
 
 
 def _split(fit: Fit) -> dict[str, Any]:
@@ -104,8 +108,8 @@ def _run(run: Run) -> dict[str, Any]:
 
 
 def _cross_validation(runs: Sequence[Run]) -> dict[str, Any] | None:
-    """Sum up the folds: mean and standard deviation (n - 1 in the denominator) of dev loss and dev metrics."""
-    folds = [run for run in runs if run.kind == "fold"]
+    """Sum up the folds that came to their end: mean and standard deviation (n - 1 in the denominator) of dev loss and dev metrics."""
+    folds = [run for run in runs if run.kind == "fold" and run.trained.reason in _ENDED]
     if not folds:
         return None
     series = [{"loss": run.score.losses["dev"], **run.score.metrics.get("dev", {})} for run in folds]
@@ -146,6 +150,12 @@ def _warnings(plan: Plan, fit: Fit) -> list[dict[str, str]]:
     if fit.loss_grew and fit.stop_reason != "diverged":
         message = f"The loss grew from {fit.first_loss:.4g} to {fit.train_loss:.4g}: the fit is worse than its start."
         found.append({"code": "loss_grew", "message": message, "hint": lower_lr_hint(fit, plan.spec)})
+    if fit.classes_seen == 1:
+        message = "All training rows are of one class: the model has seen no other."
+        hint = (
+            "Split otherwise (stratify keeps the classes in proportion), or send rows of the other classes."
+        )
+        found.append({"code": "single_class", "message": message, "hint": hint})
     if _stood_still(fit):
         message = f"The loss is {fit.train_loss:.4g} as it was at the start: nothing was learnt."
         found.append({"code": "nothing_learnt", "message": message, "hint": STILL_HINT})

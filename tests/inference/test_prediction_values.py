@@ -1,5 +1,6 @@
 """Values that come to a prediction are taken as the training took them, or refused where they are."""
 
+import math
 from typing import Any
 
 import pytest
@@ -70,7 +71,7 @@ def test_a_missing_value_without_a_fill_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "image", [[[1, 2, 3], [4, 5, 6]], [1, 2], [[1], [2, 3]], [["a", "b"], ["c", "d"]], 3, None]
+    "image", [[[1, 2, 3], [4, 5, 6]], [1, 2], [[1], [2, 3]], [["a", "b"], ["c", "d"]], 3]
 )
 def test_an_image_of_another_shape_is_refused(image: object) -> None:
     (problem,) = problems(IMAGES, {"v": [image]})
@@ -146,6 +147,128 @@ def test_a_fitted_width_is_told_in_raw_units() -> None:
     log_variance = (fit.state_dict["weight"][1] + fit.state_dict["bias"][1]).item()
     scale = fit.preparation.target.scale[0]
     assert found.std["y"][0] == pytest.approx(scale * 2.718281828459045 ** (log_variance / 2), rel=1e-9)
+
+
+def test_a_fitted_width_follows_from_the_coefficients() -> None:
+    columns = {"x": [0.0, 100.0, 200.0, 300.0], "y": [100.0, 340.0, 480.0, 710.0]}
+    loss = {"type": "GaussianNLLLoss"}
+    plan = job(
+        inline(columns),
+        loss=loss,
+        preprocessing={"scaling": "standardize", "target_scaling": "standardize"},
+        training={"dtype": "float64", "epochs": 20},
+    )
+    fit = trainer(plan).fit()
+    told = coefficients(fit.state_dict, fit.preparation, model="linear", loss=plan.spec.loss)
+    assert told is not None
+    weights, intercept = told
+    log_variance = intercept["log_variance(y)"] + weights["log_variance(y)"]["x"] * 250.0
+    found = Predictor(plan.spec, to_bytes(fit.state_dict, fit.preparation)).predict({"x": [250.0]})
+    assert found.std["y"][0] == pytest.approx(math.exp(log_variance / 2), rel=1e-9)
+    assert found.columns["y"][0] == pytest.approx(intercept["y"] + weights["y"]["x"] * 250.0, rel=1e-9)
+
+
+P, Q = [[1.0, 2.0], [2.0, 1.0], [0.0, 3.0]], [[5.0, 0.0], [1.0, 1.0], [2.0, 2.0]]
+
+
+@pytest.mark.parametrize("loss", ["MSELoss", "GaussianNLLLoss"])
+def test_elements_of_arrays_are_predicted_under_the_name_of_their_own_column(loss: str) -> None:
+    plan = job(inline({"x": [0.0, 1.0, 2.0], "p": P, "q": Q}, target=["p", "q"]), loss={"type": loss})
+    found = predictor_of(plan).predict({"x": [1.0]})
+    assert list(found.columns) == ["p[0]", "p[1]", "q[0]", "q[1]"]
+    assert list(found.std) == (list(found.columns) if loss == "GaussianNLLLoss" else [])
+
+
+def test_classes_that_are_nearly_equal_have_a_probability_each() -> None:
+    plan = job(
+        inline({"x": [0.0, 1.0, 2.0, 3.0], "y": [1000000.25, 1000000.25, 1000000.75, 1000000.75]}),
+        model={"type": "softmax"},
+        loss={"type": "CrossEntropyLoss"},
+    )
+    found = predictor_of(plan).predict({"x": [1.0]})
+    assert list(found.probabilities) == ["1000000.25", "1000000.75"]
+
+
+def test_a_class_beyond_64_bits_is_no_int_that_json_could_not_hold() -> None:
+    plan = job(
+        inline({"x": [0.0, 1.0, 2.0, 3.0], "y": [0.0, 0.0, 1e20, 1e20]}),
+        model={"type": "softmax"},
+        loss={"type": "CrossEntropyLoss"},
+    )
+    assert [repr(one) for one in predictor_of(plan).classes] == ["0", "1e+20"]
+
+
+EMBEDDED = [
+    {"type": "Embedding", "num_embeddings": 4, "embedding_dim": 2},
+    {"type": "Flatten"},
+    {"type": "Linear"},
+]
+
+
+@pytest.mark.parametrize(
+    ("code", "bad"), [(4.0, True), (-1.0, True), (1.5, True), (3.0, False), (0.0, False)]
+)
+def test_a_number_that_is_no_code_of_the_embedding_is_refused(code: float, *, bad: bool) -> None:
+    model = {"type": "sequential", "layers": EMBEDDED}
+    columns = {"a": [0.0, 1.0, 3.0], "b": [1.0, 1.0, 2.0], "y": [1.0, 2.0, 3.0]}
+    predictor = predictor_of(job(inline(columns), model=model))
+    rows = {"a": [0.0, 2.0, 1.0], "b": [1.0, code, 1.0]}
+    if not bad:
+        assert len(predictor.predict(rows).columns["y"]) == 3
+        return
+    (problem,) = problems(predictor, rows)
+    assert (problem.pointer, problem.code) == ("/columns/b/1", "out_of_range")
+
+
+@pytest.mark.parametrize(
+    ("image", "code"),
+    [
+        ([[1, 2, 3], [4, 5, 6]], "wrong_shape"),
+        ([[1], [2, 3]], "wrong_type"),
+        ([["a", "b"], ["c", "d"]], "wrong_type"),
+        (3, "wrong_type"),
+        (None, "missing_values"),
+    ],
+)
+def test_a_bad_image_among_others_is_told_where_it_is(image: object, code: str) -> None:
+    good = [[1, 2], [3, 4]]
+    (problem,) = problems(IMAGES, {"v": [good, good, image, good]})
+    assert (problem.pointer, problem.code) == ("/columns/v/2", code)
+
+
+@pytest.mark.parametrize(
+    ("model", "loss", "names"),
+    [
+        ({"type": "linear"}, "MarginRankingLoss", ["output"]),
+        ({"type": "mlp", "hidden": [2], "outputs": 1}, "CosineEmbeddingLoss", ["output"]),
+        ({"type": "linear", "outputs": 2}, "CosineEmbeddingLoss", ["output[0]", "output[1]"]),
+    ],
+    ids=str,
+)
+def test_no_rows_are_predicted_under_the_names_of_any_others(
+    model: dict[str, Any], loss: str, names: list[str]
+) -> None:
+    columns = {"a": [1.0, 2.0, 3.0], "b": [4.0, 1.0, 2.0], "y": [1.0, 1.0, -1.0]}
+    plan = job(inline(columns, inputs={"first": ["a"], "second": ["b"]}), model=model, loss={"type": loss})
+    predictor = predictor_of(plan)
+    assert list(predictor.predict({"a": [1.0]}).columns) == names
+    assert predictor.predict({"a": []}).columns == {name: [] for name in names}
+
+
+def test_no_sequences_are_predicted_as_none() -> None:
+    spoken = [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]
+    columns = {"s": [spoken] * 3, "c": [1.0, 2.0, 3.0], "steps": [3.0, 3.0, 2.0], "codes": [1.0] * 3}
+    layers = [
+        {"type": "GRU", "hidden_size": 4, "output": "sequence"},
+        {"type": "Linear", "out_features": 4},
+        {"type": "LogSoftmax", "dim": 2},
+    ]
+    data = inline(columns, target="c", features=["s"], lengths={"input": "steps", "target": "codes"})
+    predictor = predictor_of(
+        job(data, model={"type": "sequential", "layers": layers}, loss={"type": "CTCLoss"})
+    )
+    assert predictor.predict({"s": []}).columns == {"c": []}
+    assert len(predictor.predict({"s": [spoken]}).columns["c"]) == 1
 
 
 def test_several_targets_are_each_predicted() -> None:

@@ -203,6 +203,28 @@ def test_delete_only_what_has_ended(service: Service, tutorial: dict[str, Any]) 
         assert (answer.status_code, answer.json()["code"]) == (404, "job_not_found")
 
 
+def test_a_job_that_another_starts_from_stays_until_that_has_ended(
+    service: Service, tutorial: dict[str, Any]
+) -> None:
+    source = service.submit(with_epochs(tutorial, 5))["id"]
+    tutorial["model"]["init_from"] = source
+    user = service.submit(with_epochs(tutorial, 1_000_000), wait=0)["id"]
+    refused = service.client.delete(f"/v1/jobs/{source}")
+    assert (refused.status_code, refused.json()["code"]) == (409, "state_conflict")
+    assert user in refused.json()["hint"]
+    assert service.client.get(f"/v1/jobs/{source}/parameters").status_code == 200
+    service.client.post(f"/v1/jobs/{user}/cancel")
+    service.job(user, wait=10)
+    assert service.client.delete(f"/v1/jobs/{source}").status_code == 204
+
+
+def test_a_name_that_no_database_can_keep_is_refused(service: Service, tutorial: dict[str, Any]) -> None:
+    tutorial |= {"name": "a\0", "metadata": {"k": "v\0"}}
+    answer = service.client.post("/v1/jobs", json=tutorial)
+    assert answer.status_code == 422
+    assert [one["pointer"] for one in answer.json()["errors"]] == ["/name", "/metadata/k"]
+
+
 def test_divergence_is_a_result_with_a_cure(service: Service, tutorial: dict[str, Any]) -> None:
     tutorial["optimizer"]["lr"] = 10
     job = service.submit(tutorial)

@@ -91,6 +91,40 @@ def test_an_npy_file_is_one_column() -> None:
     assert columns(read(npy(np.array([[1, 2]])), "npy", column="pair")) == {"pair": [[1, 2]]}
 
 
+LARGE = 2**53
+
+
+@pytest.mark.parametrize("dtype", ["i8", ">i8", "u8"])
+def test_whole_numbers_that_a_float_does_not_hold_are_refused_with_their_row(dtype: str) -> None:
+    (told,) = problems(npz(y=np.arange(3), id=np.array([LARGE, LARGE + 1, LARGE + 2], dtype)), "npz")
+    assert (told.code, "`id`" in told.message, "row 2," in told.message) == ("inexact_integer", True, True)
+    assert "as text" in told.hint
+    (told,) = problems(npy(np.array([[1, 2], [3, np.iinfo(dtype).max]], dtype)), "npy")
+    assert (told.code, "row 2," in told.message) == ("inexact_integer", True)
+
+
+def test_large_whole_numbers_that_a_float_holds_are_kept() -> None:
+    values = [LARGE, -LARGE, 2**62, -(2**63)]
+    frame = read(npy(np.array(values)), "npy")
+    assert columns(frame) == {"values": values}
+    assert frame.schema.by_name["values"].values == tuple(sorted(map(float, values)))
+
+
+def test_the_unit_of_dates_is_told() -> None:
+    day, span = np.array(["1970-01-02"], "M8[D]"), np.array([1], "m8[s]")
+    frame = read(npz(day=day, span=span, x=np.ones(1), days=day[:, None]), "npz")
+    units = {column.name: column.unit for column in frame.schema.columns}
+    moment = "seconds since 1970"
+    assert units == {"day": moment, "span": None, "x": None, "days": moment}
+
+
+def test_a_row_that_is_too_long_for_any_setting_says_so() -> None:
+    with pytest.raises(DatasetTooLarge) as error:
+        read(with_header("{'descr': '|u1', 'fortran_order': False, 'shape': (1, 99999999), }"), "npy")
+    assert "fixed" in error.value.hint
+    assert "operator" not in error.value.hint
+
+
 class _Bomb:
     def __reduce__(self) -> Any:  # noqa: ANN401
         return (open, ("/nonexistent/fitd-was-here", "w"))

@@ -75,9 +75,9 @@ def test_the_header_can_be_told() -> None:
 
 
 def test_a_column_can_be_told_to_be_text() -> None:
-    data = "zip,y\n01234,1\n99999,2\n"
-    assert columns(read(data))["zip"] == [1234.0, 99999.0]
-    assert columns(read(data, categories=("zip",)))["zip"] == ["01234", "99999"]
+    data = "zip,y\n21234,1\n99999,2\n"
+    assert columns(read(data))["zip"] == [21234.0, 99999.0]
+    assert columns(read(data, categories=("zip",)))["zip"] == ["21234", "99999"]
     (told,) = problems(data, categories=("zap",))
     assert (told.code, told.parameter) == ("unknown_column", "category")
 
@@ -177,11 +177,48 @@ def test_one_row_and_one_column() -> None:
     assert frame.schema.by_name["column_1"].std == 0.0
 
 
-def test_large_whole_numbers_become_the_nearest_float() -> None:
-    assert columns(read("x\n9007199254740993\n123456789012345678901234567890\n"))["x"] == [
-        9007199254740992.0,
-        1.2345678901234568e29,
-    ]
+@pytest.mark.parametrize("data", ["01234\n99999\n", "99999\n0017\n", "00\n7\n", "12\n" * 300_000 + "01\n"])
+def test_digits_with_a_superfluous_zero_are_names(data: str) -> None:
+    column = read("zip\n" + data).schema.by_name["zip"]
+    assert column.kind == "category"
+    assert set(column.values or ()) == set(data.split())
+
+
+@pytest.mark.parametrize("data", ["0\n7\n", "0.5\n07\n", "-03\n04\n", "007.5\n12\n", "0e3\n1\n"])
+def test_other_zeros_in_front_are_of_measures(data: str) -> None:
+    assert columns(read("x\n" + data, header="true"))["x"] == [float(text) for text in data.split()]
+
+
+def test_a_padded_number_among_dates_is_an_error_among_dates() -> None:
+    (told,) = problems("day\n" + "2020-01-01\n" * 40 + "0123\n")
+    assert "has dates in 40 of 41 values, but `0123` in line 42" in told.message
+
+
+@pytest.mark.parametrize("text", ["9007199254740993", "-9007199254740993", "123456789012345678901234567890"])
+def test_a_whole_number_that_a_float_does_not_hold_is_refused_with_its_line(text: str) -> None:
+    data = f"id,y\n9007199254740992,1\n{text},2\n9007199254740993,2\n"
+    (told,) = problems(data)
+    assert (told.code, "in line 3," in told.message) == ("inexact_integer", True)
+    assert "?category=<column>" in told.hint
+    assert columns(read(data, categories=("id",)))["id"][1] == text
+
+
+def test_a_late_one_is_told_too() -> None:
+    (told,) = problems("id;y\n" + "9007199254740992;1,5\n" * 100_000 + ";2\n9007199254740993;2\n")
+    assert "line 100,003" in told.message
+
+
+def test_large_numbers_are_read_where_nothing_is_lost_or_where_they_are_measures() -> None:
+    texts = ["9007199254740992", "1000000000000000000", "9007199254740993.0", "6.02214076e23", "1e22"]
+    assert columns(read("\n".join(["x", *texts])))["x"] == [float(text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("data", "unit"),
+    [("2020-01-01\n", "seconds since 1970"), ("1.5\n", None), ("true\n", None), ("a\nb\n", None)],
+)
+def test_the_unit_of_dates_is_told(data: str, unit: str | None) -> None:
+    assert read("t\n" + data, header="true").schema.by_name["t"].unit == unit
 
 
 def test_a_column_without_any_value_is_a_number() -> None:

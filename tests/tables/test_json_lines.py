@@ -1,5 +1,7 @@
 """JSON Lines: objects become rows, and every bad line is told."""
 
+import pytest
+
 from tests.tables.uploads import columns, problems, read
 
 
@@ -12,6 +14,20 @@ def test_objects_become_rows() -> None:
 def test_numbers_keep_every_digit() -> None:
     values = [0.1, 1e-308, 1.7976931348623157e308, -0.0, 123456789.12345679]
     assert columns(read("".join(f'{{"x": {value!r}}}\n' for value in values), "ndjson"))["x"] == values
+
+
+@pytest.mark.parametrize("value", [2**53 + 1, 2**63 + 1, 2**64 + 1, -(2**70) - 1])
+def test_a_whole_number_that_a_float_does_not_hold_is_refused_with_its_line(value: int) -> None:
+    data = f'{{"id": {2**53}}}\n{{"id": {value}}}\n'
+    (told,) = problems(data, "ndjson")
+    assert (told.code, "line 2," in told.message) == ("inexact_integer", True)
+    assert columns(read(data, "ndjson", categories=("id",)))["id"] == [str(2**53), str(value)]
+
+
+def test_half_a_character_beside_a_long_number_is_told() -> None:
+    assert [one.code for one in problems('{"x": "\\ud800", "y": 12345678901234567890}', "ndjson")] == [
+        "invalid_json"
+    ]
 
 
 def test_what_python_writes_for_nothing_is_missing() -> None:
@@ -47,3 +63,8 @@ def test_nothing_is_told() -> None:
     assert [one.code for one in problems("{}\n", "ndjson")] == ["empty_data"]
     assert [one.code for one in problems("\n", "ndjson")] == ["empty_data"]
     assert [one.code for one in problems('{"": 1}\n', "ndjson")] == ["invalid_name"]
+
+
+def test_a_name_with_a_nul_in_it_is_told() -> None:
+    (told,) = problems('{"a\\u0000b": 1}', "ndjson")
+    assert (told.code, "\\u0000" in told.message) == ("invalid_name", True)

@@ -38,6 +38,7 @@ def store(root: Path, columns: dict[str, np.ndarray[Any, Any]]) -> Schema:
                 shape=values.shape[1:],
                 minimum=float(values.min()),
                 maximum=float(values.max()),
+                values=tuple(np.unique(values).astype(float).tolist()) if values.dtype.kind == "i" else None,
             )
         )
     schema = Schema(rows=len(next(iter(columns.values()))), columns=tuple(described))
@@ -69,6 +70,7 @@ class Shelf:
 def stored_job(schema: Schema, *, weight: str | None = None, **sections: Any) -> Plan:  # noqa: ANN401 - sections
     """An effective spec on the dataset, with a line fitted by SGD unless said otherwise."""
     data = {"type": "dataset", "id": "ds_1", "target": "y", **({"weight": weight} if weight else {})}
+    data |= sections.pop("selection", {})
     usual = {
         "model": {"type": "linear"},
         "loss": {"type": "MSELoss"},

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from service.spec.plan import Plan
-from tests.training.jobs import job, trained
+from service.training.trainer import Fit
+from tests.training.jobs import History, job, trained
 from tests.training.lessons import (
     LOSSES,
     MODELS,
@@ -264,8 +265,11 @@ def finished(lesson: Lesson) -> bool:
 
 def assert_equal(pair: Pair, lesson: Lesson) -> None:
     """Train as a job, and compare every bit with the finished lesson."""
-    history, fit = trained(pair.sent)
+    assert_same(*trained(pair.sent), lesson)
 
+
+def assert_same(history: History, fit: Fit, lesson: Lesson) -> None:
+    """Compare every bit of a job with the finished lesson."""
     assert history["train_loss"] == lesson.train_loss
     assert history["learning_rate"] == lesson.learning_rate
     assert history.columns.get("dev_loss", []) == lesson.dev_loss
@@ -324,4 +328,7 @@ def test_history_and_parameters_equal_the_textbook_loop(chosen: dict[str, Any]) 
     pair = Pair(chosen)
     lesson = pair.lesson
     assume(finished(lesson))
-    assert_equal(pair, lesson)
+    history, fit = trained(pair.sent)
+    # Where the last step itself makes the loss overflow, the job keeps the parameters from before it.
+    assume(fit.stop_reason != "diverged")
+    assert_same(history, fit, lesson)

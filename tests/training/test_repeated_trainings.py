@@ -10,7 +10,6 @@ import torch
 from service.spec.plan import Plan
 from service.training.callbacks import Callback, Pulse, Stop
 from service.worker.outcome import outcome
-from tests.spec.specs import parsed
 from tests.training.jobs import inline, inline_job, job, trained, trainer
 
 
@@ -215,17 +214,3 @@ def test_dev_metrics_are_told_each_so_many_epochs(every: int) -> None:
     told = [not np.isnan(value) for value in history["dev_rmse"]]
     assert told == [(epoch % every == 0) for epoch in range(1, 13)]
     assert history["dev_rmse"][-1] == fit.score.metrics["dev"]["rmse"]
-
-
-def test_a_column_without_dev_rows_leaves_nothing_to_watch() -> None:
-    columns = {"x": [1.0, 2.0, 3.0, 4.0], "p": ["train", "train", "train", "test"], "y": [1.0, 3.0, 2.0, 5.0]}
-    spec = {
-        "data": inline(columns),
-        "model": {"type": "linear"},
-        "loss": {"type": "MSELoss"},
-        "optimizer": {"type": "SGD"},
-        "training": {"epochs": 4, "early_stopping": {"patience": 1}},
-        "evaluation": {"split": {"type": "column", "column": "p"}},
-    }
-    fit = trainer(parsed(spec)).fit()
-    assert (fit.stop_reason, fit.epochs) == ("completed", 4)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from service.exceptions import TrainingFailed
+from service.exceptions import InvalidSpec, TrainingFailed
 from service.spec.advice import advice
 from service.spec.plan import Plan
 from service.training.frames import load
@@ -120,10 +120,10 @@ NORMED = {"type": "mlp", "hidden": [3], "normalization": "batch"}
 
 def test_a_last_batch_of_one_row_cannot_be_normalized_and_is_told() -> None:
     columns = {name: values[:5] for name, values in COLUMNS.items()}
-    with pytest.raises(TrainingFailed) as error:
-        trainer(job(inline(columns), model=NORMED, training={"batch_size": 4})).fit()
-    assert error.value.code == "batch_too_small"
-    assert "drop_last" in error.value.hint
+    with pytest.raises(InvalidSpec) as error:
+        job(inline(columns), model=NORMED, training={"batch_size": 4})
+    assert [problem.code for problem in error.value.problems] == ["batch_too_small"]
+    assert "drop_last" in error.value.problems[0].hint
     dropped = job(inline(columns), model=NORMED, training={"batch_size": 4, "drop_last": True})
     assert trainer(dropped).fit().stop_reason == "completed"
 

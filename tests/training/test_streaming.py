@@ -143,8 +143,10 @@ def test_a_number_that_is_not_finite_is_told_when_it_is_read(
 ) -> None:
     monkeypatch.setattr(estimates, "RESIDENT_BYTES", 100)
     columns = columns_of()
-    columns["x"][20] = 1e300
-    plan = stored_job(store(tmp_path, columns), training={"batch_size": 5})
+    columns["x"][20] = 1e30  # Its square is more than float32 can hold, which nothing but the row tells.
+    model = {"type": "polynomial", "degree": 2}
+    selection = {"features": ["x", "z"]}
+    plan = stored_job(store(tmp_path, columns), selection=selection, model=model, training={"batch_size": 5})
     with pytest.raises(TrainingFailed) as error:
         stored_trainer(plan, tmp_path).fit()
     assert error.value.code == "data_not_finite"
@@ -178,3 +180,30 @@ def test_a_table_larger_than_the_allowed_memory_is_trained_on(tmp_path: Path, ba
     told = json.loads(done.stdout)
     assert math.isfinite(told["loss"])
     assert told["peak"] - told["before"] < table_bytes / 2
+
+
+def test_class_weights_count_in_a_batch_that_is_read_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = columns_of()
+    columns["c"] = (np.arange(ROWS) % 5 == 0).astype(np.int64) + (columns["x"] > 3)
+    schema = store(tmp_path, columns)
+    found = []
+    for resident in (True, False):
+        if not resident:
+            monkeypatch.setattr(estimates, "RESIDENT_BYTES", 100)
+            monkeypatch.setattr(estimates, "BATCH_MEMORY_BUDGET", 5 * 600)
+        plan = stored_job(
+            schema,
+            selection={"target": "c", "features": ["x", "z"]},
+            model={"type": "softmax"},
+            loss={"type": "CrossEntropyLoss", "weight": [1.0, 5.0, 2.0]},
+            training={"dtype": "float64"},
+        )
+        history = History()
+        fit = stored_trainer(plan, tmp_path, callbacks=[history]).fit()
+        found.append((history["train_loss"], fit.state_dict["weight"], fit.train_loss))
+    (losses, weight, last), (read_losses, read_weight, read_last) = found
+    assert read_losses == pytest.approx(losses, rel=1e-12)
+    assert torch.allclose(read_weight, weight, rtol=1e-12, atol=1e-14)
+    assert read_last == pytest.approx(last, rel=1e-12)

@@ -8,7 +8,7 @@ import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from service.exceptions import TrainingFailed
+from service.exceptions import InvalidSpec, TrainingFailed
 from service.spec.expression import FUNCTIONS
 from service.spec.plan import Plan
 from service.training.frames import load
@@ -160,6 +160,15 @@ def test_the_listed_features_are_the_inputs_in_the_order_listed() -> None:
 )
 def test_numbers_beyond_the_number_format_are_refused_as_such(columns: dict[str, list[float]]) -> None:
     spec = with_inline(columns=columns, target="y")
+    with pytest.raises(InvalidSpec) as error:
+        parsed(spec)
+    assert [problem.code for problem in error.value.problems] == ["data_not_finite"]
+    assert "float64" in error.value.problems[0].hint
+
+
+def test_a_power_beyond_the_number_format_is_told_when_it_is_computed() -> None:
+    spec = with_inline(columns={"x": [1e30, 2.0], "y": [1.0, 2.0]}, target="y")
+    spec["model"] = {"type": "polynomial", "degree": 2}
     with pytest.raises(TrainingFailed) as error:
         trainer(parsed(spec)).fit()
     assert error.value.code == "data_not_finite"

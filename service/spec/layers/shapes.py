@@ -14,7 +14,6 @@ __all__ = [
     "Extents",
     "Extents1",
     "Extents2",
-    "Extents3",
     "Number",
     "Path",
     "PositiveNumber",
@@ -104,7 +103,6 @@ Sizes3 = Annotated[Size | tuple[Size, Size, Size], _SIZES]
 SizesAny = Annotated[Size | Annotated[tuple[Size, ...], Field(min_length=1, max_length=3)], _SIZES]
 Extents1 = Annotated[Extent | tuple[Extent], _EXTENTS]
 Extents2 = Annotated[Extent | tuple[Extent, Extent], _EXTENTS]
-Extents3 = Annotated[Extent | tuple[Extent, Extent, Extent], _EXTENTS]
 Sizes = TypeVar("Sizes", bound=int | tuple[int, ...])
 Extents = TypeVar("Extents", bound=int | tuple[int, ...])
 
