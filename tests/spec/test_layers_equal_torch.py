@@ -186,7 +186,7 @@ def arithmetic(layer: Layer, shape: Shape) -> tuple[Shape, int] | None:
 
 
 def reality(layer: Layer, shape: Shape) -> tuple[Shape, int] | None:
-    """What torch does, or None where it refuses the shape."""
+    """What torch does, or None where it refuses the shape or leaves nothing of it."""
     try:
         with warnings.catch_warnings():
             # Torch only warns where dropout has no effect; the arithmetic refuses that. Other warnings are of speed.
@@ -195,6 +195,8 @@ def reality(layer: Layer, shape: Shape) -> tuple[Shape, int] | None:
             module = networks._module(layer, shape)
             output = module(torch.zeros(ROWS.get(layer.type, 1), *shape).requires_grad_())
     except (RuntimeError, ValueError, AssertionError, IndexError, NotImplementedError, UserWarning):
+        return None
+    if 0 in output.shape:  # A few layers of torch give nothing where the others refuse; ours all refuse.
         return None
     return tuple(output.shape[1:]), sum(parameter.numel() for parameter in module.parameters())
 
