@@ -15,7 +15,7 @@ PORT        ?= 8000
 DATA_DIR    ?= fitd-data
 
 .DEFAULT_GOAL := help
-.PHONY: help install run serve test lint types imports contract docs openapi constraints bench examples clean
+.PHONY: help install run serve test explore lint types imports contract docs openapi constraints bench examples clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,9 @@ TEST_PROCESSES ?= 2
 
 test: install ## Run all tests
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
+
+explore: install ## Run the property tests on cases that were never tried
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --hypothesis-profile default tests/spec tests/training tests/tables tests/jobs
 
 lint: install ## Check style
 	$(BIN)/ruff format --check .
