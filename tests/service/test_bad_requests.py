@@ -153,7 +153,7 @@ def test_allow_names_every_method_of_a_path(service: Service) -> None:
 
 
 def test_unicode_everywhere(service: Service, tutorial: dict[str, Any]) -> None:
-    tutorial["name"] = "🙂 نص \u0000"
+    tutorial["name"] = "🙂 نص \u0001"
     tutorial["metadata"] = {"schlüssel/~": "wert\n\t🙂"}
     tutorial["data"]["features"] = {"größe": {"distribution": "uniform"}}
     tutorial["data"]["target"] = {"name": "目标", "expression": "5*größe + 7"}
