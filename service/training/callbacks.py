@@ -1,5 +1,6 @@
 """What a training tells while it runs, and how it can be asked to stop."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -93,7 +94,7 @@ class Pulses:
         """Note what one completed epoch gave."""
         self.epoch += 1
         for name, series in self._columns.items():
-            series.append(values.get(name, float("nan")))
+            series.append(values.get(name, math.nan))
 
     def tell_if_due(self, done: float) -> None:
         """Tell the callbacks what is new, if the last pulse is long enough ago.
