@@ -30,26 +30,26 @@ class RandomSplit(SpecModel):
     """Seed of the draw: the same seed splits the same rows alike."""
 
     @property
-    def column(self) -> str | None:
-        """The column that it looks at."""
-        return self.stratify
-
-    @property
     def reserved(self) -> tuple[str, ...]:
         """Columns that are no features because of this split."""
         return ()
 
     def schema_problems(self, schema: Schema) -> list[Problem]:
         """Refuse a column without classes."""
-        column = schema.by_name.get(self.stratify or "")
-        if self.stratify is None:
-            return []
-        if column is None:
-            return [unknown_column("/stratify", self.stratify, schema.by_name)]
-        if column.values is None or column.missing:
-            message = f"`{self.stratify}` has too many different values, or none in some rows, to be kept in proportion."
-            return [Problem("/stratify", "unusable_column", message, "Choose a column of few values.")]
+        return _stratify_problems(self.stratify, schema)
+
+
+def _stratify_problems(name: str | None, schema: Schema) -> list[Problem]:
+    """Tell why a column's values cannot be kept in proportion; pointers are relative to what names it."""
+    if name is None:
         return []
+    column = schema.by_name.get(name)
+    if column is None:
+        return [unknown_column("/stratify", name, schema.by_name)]
+    if column.values is None or column.missing:
+        message = f"`{name}` has too many different values, or none in some rows, to be kept in proportion."
+        return [Problem("/stratify", "unusable_column", message, "Choose a column of few values.")]
+    return []
 
 
 class OrderSplit(SpecModel):
@@ -62,11 +62,6 @@ class OrderSplit(SpecModel):
     """Share of the rows that are looked at once, at the end."""
     by: ColumnName | None = None
     """A column of numbers or dates to order by, ascending; left out, the order of the rows."""
-
-    @property
-    def column(self) -> str | None:
-        """The column that it looks at."""
-        return self.by
 
     @property
     def reserved(self) -> tuple[str, ...]:
@@ -199,9 +194,8 @@ class EvaluationSpec(SpecModel):
             hint = 'Hold some back: "split": {"type": "random", "dev": 0.2}.'
             found.append(Problem("/every", "incompatible_fields", message, hint))
         if self.folds:
-            probe = RandomSplit(type="random", stratify=self.folds.stratify)
             found += [
                 Problem(f"/folds{p.pointer}", p.code, p.message, p.hint)
-                for p in probe.schema_problems(schema)
+                for p in _stratify_problems(self.folds.stratify, schema)
             ]
         return found

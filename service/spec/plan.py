@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -140,9 +139,5 @@ class Plan:
 
 def part_sizes(rows: int, *, dev: float, test: float) -> tuple[int, int, int]:
     """Count the rows of train, dev and test; a part that is asked for gets at least one row."""
-    sizes = [max(1, round(rows * share)) if share else 0 for share in (dev, test)]
-    return rows - sum(sizes), *_pair(sizes)
-
-
-def _pair(sizes: Sequence[int]) -> tuple[int, int]:
-    return sizes[0], sizes[1]
+    dev_rows, test_rows = (max(1, round(rows * share)) if share else 0 for share in (dev, test))
+    return rows - dev_rows - test_rows, dev_rows, test_rows
