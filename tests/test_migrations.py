@@ -38,7 +38,20 @@ def tables_of(database: Database) -> set[str]:
 
 def listed(found: object) -> list[str]:
     """What an inspector found, comparable: the order of constraints means nothing."""
-    return sorted(map(str, found if isinstance(found, list) else [found]))
+    plain = [_plain(one) for one in (found if isinstance(found, list) else [found])]
+    return sorted(map(str, plain))
+
+
+def _plain(found: object) -> object:
+    """Write SQL expressions as text: two of the same words are not equal as objects."""
+    if isinstance(found, dict):
+        return {name: _plain(value) for name, value in found.items()}
+    return str(found) if isinstance(found, sa.ClauseElement) else found
+
+
+def compared(change: object) -> bool:
+    """Alembic reads an index with a descending column as another one; the test below compares it by its SQL."""
+    return not (isinstance(change, tuple) and getattr(change[1], "name", None) == "ix_jobs_queue")
 
 
 def test_migrating_makes_every_table(empty: Database) -> None:
@@ -62,7 +75,7 @@ def test_the_schema_is_what_the_tables_in_the_code_say(database: Database) -> No
         context = MigrationContext.configure(
             connection, opts={"compare_type": True, "compare_server_default": True}
         )
-        assert compare_metadata(context, orm.Job.metadata) == []
+        assert list(filter(compared, compare_metadata(context, orm.Job.metadata))) == []
 
 
 def test_the_schema_is_the_one_that_the_code_itself_would_make(database: Database, tmp_path: Path) -> None:
@@ -79,6 +92,8 @@ def test_the_schema_is_the_one_that_the_code_itself_would_make(database: Databas
         ):
             migrated, expected = (getattr(one, about)(table) for one in (ours, theirs))
             assert listed(migrated) == listed(expected), (table, about)
+    queue = [[sql for name, sql in schema_of(one) if name == "ix_jobs_queue"] for one in (database, direct)]
+    assert queue[0] == queue[1] != []
     direct.close()
 
 

@@ -8,7 +8,16 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from service.db import Base, UtcDateTime
 
-__all__ = ["HistoryChunk", "Job", "JobEvent", "JobMetadata", "JobParameters", "JobSpecText", "Worker"]
+__all__ = [
+    "Checkpoint",
+    "HistoryChunk",
+    "Job",
+    "JobEvent",
+    "JobMetadata",
+    "JobParameters",
+    "JobSpecText",
+    "Worker",
+]
 
 # SQLite counts up only a column of exactly this type, and PostgreSQL wants the larger one.
 Counter = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -26,13 +35,13 @@ class Job(Base):
     __tablename__ = "jobs"
     __table_args__ = (
         sa.UniqueConstraint("owner", "idempotency_key"),
-        sa.Index("ix_jobs_status_seq", "status", "seq"),
+        sa.Index("ix_jobs_queue", "status", sa.text("priority DESC"), "seq"),
         sa.Index("ix_jobs_name", "name"),
         {"sqlite_autoincrement": True},
     )
 
     seq: Mapped[int] = mapped_column(Counter, primary_key=True)
-    """Order of submission: the order of the queue and of the list."""
+    """Order of submission: the order of the list, and of the queue among jobs of one priority."""
     id: Mapped[str] = mapped_column(sa.String(64), unique=True)
     owner: Mapped[str] = mapped_column(sa.String(64))
     name: Mapped[str | None] = mapped_column(sa.String(200))
@@ -41,6 +50,10 @@ class Job(Base):
     """SHA-256 of the body as sent."""
     version: Mapped[int] = mapped_column(default=1)
     """Counts the changes of this row: the job's ETag."""
+    rerun_of: Mapped[str | None] = mapped_column(sa.String(64))
+    """The job whose spec this one repeats. No foreign key: it outlives that job."""
+    priority: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Jobs of a higher one are taken first."""
 
     status: Mapped[str] = mapped_column(sa.String(16))
     stop_reason: Mapped[str | None] = mapped_column(sa.String(16))
@@ -52,7 +65,7 @@ class Job(Base):
     attempt: Mapped[int] = mapped_column(default=0)
     """Counts the claims: the fencing token of every write of a worker."""
     crashes: Mapped[int] = mapped_column(default=0)
-    """Attempts that ended with the death of their process."""
+    """Attempts in a row that ended with the death of their process and without a new checkpoint."""
     worker_id: Mapped[str | None] = mapped_column(sa.String(64), index=True)
     """Who holds the lease."""
     device: Mapped[str | None] = mapped_column(sa.String(32))
@@ -64,6 +77,10 @@ class Job(Base):
     init_job_id: Mapped[str | None] = mapped_column(sa.String(64), index=True)
     """The job whose parameters it starts from. No foreign key, as with the dataset."""
     seed: Mapped[int] = mapped_column(sa.BigInteger)
+    max_seconds: Mapped[float | None] = mapped_column(sa.Double)
+    """Training time after which it is stopped, all attempts together."""
+    seconds: Mapped[float] = mapped_column(sa.Double, default=0.0, server_default="0")
+    """Training time so far, all attempts together, as of the last report."""
     epochs: Mapped[int]
     epoch: Mapped[int] = mapped_column(default=0)
     """Epochs whose history is recorded."""
@@ -108,6 +125,31 @@ class JobParameters(Base):
     data: Mapped[bytes]
 
 
+class Checkpoint(Base):
+    """A file from which an attempt can go on. The row is written after the file, so that what it names is whole."""
+
+    __tablename__ = "checkpoints"
+
+    job_seq: Mapped[int] = _job_seq()
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """Counts the checkpoints of the job from 1, over all attempts."""
+    attempt: Mapped[int]
+    reason: Mapped[str] = mapped_column(sa.String(16))
+    """`interval`, `pause` or `drain`."""
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    epoch: Mapped[int]
+    """Completed epochs at that moment: their history is recorded with this row."""
+    fraction: Mapped[float] = mapped_column(sa.Double)
+    path: Mapped[str] = mapped_column(sa.String(200))
+    """Below the folder of the checkpoints."""
+    digest: Mapped[str] = mapped_column(sa.String(64))
+    """SHA-256 of the file."""
+    size: Mapped[int] = mapped_column(sa.BigInteger)
+    """Bytes of the file."""
+    environment: Mapped[dict[str, Any]] = mapped_column(sa.JSON(none_as_null=True))
+    """What must be equal for going on bit for bit."""
+
+
 class HistoryChunk(Base):
     """The history of consecutive epochs: packed numbers, not a row a point."""
 
@@ -124,7 +166,18 @@ class JobEvent(Base):
     """Something that happened to a job, in order: what `/events` streams."""
 
     __tablename__ = "job_events"
-    __table_args__ = (sa.Index("ix_job_events_job_seq_id", "job_seq", "id"), {"sqlite_autoincrement": True})
+    __table_args__ = (
+        sa.Index("ix_job_events_job_seq_id", "job_seq", "id"),
+        # A job of days has a million history events, and a caller who wants its dated transitions reads none of them.
+        sa.Index(
+            "ix_job_events_transitions",
+            "job_seq",
+            "id",
+            sqlite_where=sa.text("type = 'status'"),
+            postgresql_where=sa.text("type = 'status'"),
+        ),
+        {"sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = mapped_column(Counter, primary_key=True)
     job_seq: Mapped[int] = _job_seq(primary_key=False)
