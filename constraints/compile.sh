@@ -14,5 +14,5 @@ compile() {
     python3 constraints/drop_cuda.py "$output.tmp" "$output"
     rm "$output.tmp"
 }
-compile constraints/runtime.txt
+compile constraints/runtime.txt --extra postgresql
 compile constraints/dev.txt --extra dev --constraint constraints/runtime.txt

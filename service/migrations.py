@@ -11,7 +11,7 @@ from alembic import command
 from service.db import Database
 from service.exceptions import DatabaseNotReady
 
-__all__ = ["check_schema", "downgrade", "migrate", "schema_is_current"]
+__all__ = ["check_schema", "downgrade", "head", "migrate", "schema_is_current"]
 
 
 def _script_location() -> Path:
@@ -57,9 +57,13 @@ def downgrade(database: Database, revision: str) -> None:
 
 def schema_is_current(database: Database) -> bool:
     """Tell whether the schema is the one that this version needs."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
     with database.engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision() == head
+        return MigrationContext.configure(connection).get_current_revision() == head()
+
+
+def head() -> str:
+    """Name the schema that this version needs."""
+    return ScriptDirectory.from_config(_config()).get_current_head() or ""
 
 
 def check_schema(database: Database) -> None:

@@ -1,26 +1,21 @@
-"""Doorbells: a hint to another process of this machine that the database holds something new.
+"""Doorbells between the processes of one machine.
 
-Each listener owns a named pipe in a shared folder; ringing writes a short line to all pipes of a
-topic. A ring can be lost (a full pipe, a process just starting), so every listener also polls.
+Each listener owns a named pipe in a shared folder; ringing writes a short line to all pipes of a topic.
 """
 
 import contextlib
 import errno
 import os
 import secrets
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-__all__ = ["JOB_CHANGED", "JOB_QUEUED", "Doorbell", "Listener"]
-
-JOB_QUEUED = "queued"
-"""Topic for workers: there may be a job to claim."""
-JOB_CHANGED = "changed"
-"""Topic for the API: the job named by the message has news for whoever waits for it."""
+__all__ = ["PipeDoorbell", "PipeListener"]
 
 
-class Listener:
+class PipeListener:
     """The receiving end: a file descriptor that becomes readable when somebody rings."""
 
     def __init__(self, folder: Path, topic: str) -> None:
@@ -56,7 +51,7 @@ class Listener:
         self.close()
 
 
-class Doorbell:
+class PipeDoorbell:
     """The ringing end."""
 
     def __init__(self, folder: Path) -> None:
@@ -73,6 +68,26 @@ class Doorbell:
             for pipe in self._folder.iterdir():
                 if pipe.name.startswith(f"{topic}."):
                     _ring(pipe, message)
+
+    def close(self) -> None:
+        """Do nothing: between two rings nothing is open."""
+
+    def abandoned(self, older_than_seconds: float) -> list[Path]:
+        """List the pipes whose listener died. One just made may not be open yet: only old ones count."""
+        before = time.time() - older_than_seconds
+        with contextlib.suppress(FileNotFoundError):
+            return [pipe for pipe in self._folder.iterdir() if _is_deaf(pipe, before)]
+        return []
+
+
+def _is_deaf(pipe: Path, before: float) -> bool:
+    try:
+        if not pipe.is_fifo() or pipe.stat().st_mtime > before:
+            return False
+        os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError as error:
+        return error.errno == errno.ENXIO  # Nobody has it open.
+    return False
 
 
 def _ring(pipe: Path, message: str) -> None:

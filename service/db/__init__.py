@@ -1,0 +1,6 @@
+"""The database: engine and sessions, and what differs between SQLite and PostgreSQL."""
+
+from service.db.base import Base, UtcDateTime, now
+from service.db.database import Database, after_commit
+
+__all__ = ["Base", "Database", "UtcDateTime", "after_commit", "now"]
