@@ -3,7 +3,13 @@
 from dataclasses import dataclass
 
 __all__ = [
+    "BackupFailed",
+    "BackupUnusable",
+    "CheckpointDamaged",
+    "CheckpointNotFound",
+    "CheckpointUnusable",
     "ColumnMismatch",
+    "CrossOrigin",
     "DatabaseBusy",
     "DatabaseNotReady",
     "DatasetDamaged",
@@ -11,21 +17,28 @@ __all__ = [
     "DatasetNotFound",
     "DatasetTooLarge",
     "DiskFull",
+    "Forbidden",
     "IdempotencyConflict",
     "InvalidDataset",
     "InvalidRequest",
     "InvalidSpec",
     "JobNotFound",
+    "KeyNotFound",
     "LeaseLost",
     "NoParameters",
     "NotAcceptable",
     "PictureNotAvailable",
     "Problem",
+    "QueueFull",
+    "QuotaExceeded",
+    "RateLimited",
+    "RestoreRefused",
     "ServiceError",
     "StartupFailed",
     "StateConflict",
     "StorageBusy",
     "TrainingFailed",
+    "WrongHost",
 ]
 
 
@@ -49,14 +62,22 @@ class Problem:
 
 
 class ServiceError(Exception):
-    """The service could not do what was asked."""
+    """The service could not do what was asked.
+
+    Attributes:
+        retry_after: Seconds after which it may be worth asking again; None where waiting does not help.
+    """
 
     code = "service_error"
     hint = ""
+    retry_after: int | None = None
 
-    def __init__(self, message: str | None = None, *, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str | None = None, *, hint: str | None = None, retry_after: int | None = None
+    ) -> None:
         self.message = message or (self.__doc__ or "").split("\n", maxsplit=1)[0]
         self.hint = self.hint if hint is None else hint
+        self.retry_after = self.retry_after if retry_after is None else retry_after
         super().__init__(self.message)
 
 
@@ -131,6 +152,13 @@ class DatasetDamaged(ServiceError):
     hint = "Delete the dataset and upload it again; the operator should look at the disk."
 
 
+class CheckpointDamaged(ServiceError):
+    """The file of a checkpoint is not as it was written."""
+
+    code = "checkpoint_damaged"
+    hint = "The job goes on from the checkpoint before; the operator should look at the disk."
+
+
 class DiskFull(ServiceError):
     """There is no room left on the service's disk."""
 
@@ -145,6 +173,15 @@ class StorageBusy(ServiceError):
 
     code = "storage_busy"
     hint = "Try again in a moment."
+
+
+class CheckpointNotFound(ServiceError):
+    """The job has no such checkpoint."""
+
+    code = "checkpoint_not_found"
+    hint = (
+        "GET /v1/jobs/{id}/checkpoints lists them: the newest ones are kept, and none once the job has ended."
+    )
 
 
 class StateConflict(ServiceError):
@@ -172,6 +209,57 @@ class IdempotencyConflict(ServiceError):
     hint = "Send a new key with a new request; repeat a key only with the very same body."
 
 
+class Forbidden(ServiceError):
+    """The key does not allow this."""
+
+    code = "forbidden"
+
+
+class QuotaExceeded(ServiceError):
+    """The key allows no more unfinished jobs."""
+
+    code = "quota_exceeded"
+    hint = "Wait until one has ended, or cancel one. GET /v1/jobs?status=queued&status=running lists them."
+    retry_after = 10
+
+
+class QueueFull(ServiceError):
+    """As many jobs wait as the service takes."""
+
+    code = "queue_full"
+    hint = "Try again when some have been started. The operator sets the bound with FITD_LIMITS__MAX_QUEUED_JOBS."
+    retry_after = 10
+
+
+class RateLimited(ServiceError):
+    """There were more requests than are allowed in a minute."""
+
+    code = "rate_limited"
+    hint = "Wait as long as Retry-After says."
+    retry_after = 1
+
+
+class WrongHost(ServiceError):
+    """The request is for a host that this service is not."""
+
+    code = "wrong_host"
+    hint = "Call it by the address that it listens on. For another name the operator sets FITD_ALLOWED_HOSTS."
+
+
+class CrossOrigin(ServiceError):
+    """A page of another site asked for a change."""
+
+    code = "cross_origin"
+    hint = "If that site may, the operator lists its origin in FITD_ALLOWED_ORIGINS."
+
+
+class KeyNotFound(ServiceError):
+    """There is no API key with this id."""
+
+    code = "key_not_found"
+    hint = "`fitd keys list` shows them."
+
+
 class NotAcceptable(ServiceError):
     """None of the media types in Accept can be given here."""
 
@@ -185,9 +273,14 @@ class LeaseLost(ServiceError):
 
 
 class DatabaseBusy(ServiceError):
-    """The database takes no writes at the moment."""
+    """The database takes no writes at the moment.
+
+    Attributes:
+        in_doubt: The connection was lost during the commit: what was to be written may be there all the same.
+    """
 
     code = "database_busy"
+    in_doubt = False
     hint = (
         "Try again in a moment. If it stays so: is the disk full, or does another program hold the database?"
     )
@@ -204,6 +297,31 @@ class DatabaseNotReady(ServiceError):
 
     code = "database_not_ready"
     hint = "Run `fitd migrate` first, or `fitd serve`, which migrates by itself."
+
+
+class BackupFailed(ServiceError):
+    """The backup could not be made. What there is of it in the folder can be removed."""
+
+    code = "backup_failed"
+
+
+class BackupUnusable(ServiceError):
+    """The backup is not whole. Nothing was restored."""
+
+    code = "backup_unusable"
+    hint = "Nothing was restored."
+
+
+class RestoreRefused(ServiceError):
+    """A backup is only restored where there is nothing yet."""
+
+    code = "restore_refused"
+
+
+class CheckpointUnusable(ServiceError):
+    """The training cannot go on from this checkpoint."""
+
+    code = "checkpoint_unusable"
 
 
 class TrainingFailed(ServiceError):

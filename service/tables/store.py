@@ -91,10 +91,40 @@ class DatasetStore:
             folder.rename(trash)
             shutil.rmtree(trash, ignore_errors=True)
 
-    def sweep(self, known: Collection[str]) -> int:
-        """Remove what crashes left behind: uploads that nobody receives, and datasets that no row names.
+    def note_use(self, digest: str, at: float) -> None:
+        """Remember when a dataset was last used: as the time of its folder, which nothing else changes.
+
+        Args:
+            digest: The dataset; one that is not there is no matter.
+            at: Seconds since 1970. An earlier time than the one known changes nothing.
+        """
+        if at > self.last_use(digest):
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(self.folder(digest), (at, at))
+
+    def last_use(self, digest: str) -> float:
+        """Tell when a dataset was written or last noted as used, in seconds since 1970; 0 where there is none."""
+        try:
+            return self.folder(digest).stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
+
+    def strays(self, known: Collection[str]) -> list[Path]:
+        """List what crashes left behind: uploads that nobody receives, and datasets that no row names.
 
         Needs `exclusive`.
+
+        Args:
+            known: Digests of all datasets.
+        """
+        self._incoming.mkdir(parents=True, exist_ok=True)
+        uploads = [place for place in self._incoming.iterdir() if not _is_held(place)]
+        return uploads + [
+            one for one in self._root.iterdir() if one.name not in known and not one.name.startswith(".")
+        ]
+
+    def sweep(self, known: Collection[str]) -> int:
+        """Remove all `strays`. Needs `exclusive`.
 
         Args:
             known: Digests of all datasets.
@@ -102,11 +132,7 @@ class DatasetStore:
         Returns:
             How many folders were removed.
         """
-        self._incoming.mkdir(parents=True, exist_ok=True)
-        swept = [place for place in self._incoming.iterdir() if not _is_held(place)]
-        swept += [
-            one for one in self._root.iterdir() if one.name not in known and not one.name.startswith(".")
-        ]
+        swept = self.strays(known)
         for folder in swept:
             shutil.rmtree(folder, ignore_errors=True)
         return len(swept)

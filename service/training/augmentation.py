@@ -27,6 +27,14 @@ class Augmenter:
         """Give an augmenter, or None where nothing is to be done."""
         return cls(steps, seed=seed) if steps else None
 
+    def state_dict(self) -> dict[str, Any]:
+        """Give where its draws stand."""
+        return {"generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Draw on from where `state_dict` was taken."""
+        self.generator.set_state(state["generator"])
+
     def __call__(self, batch: Batch) -> Batch:
         """Give the batch with changed features; the rows themselves stay as they are."""
         features = batch.features

@@ -1,9 +1,13 @@
 """What a training tells while it runs, and how it can be asked to stop."""
 
+import functools
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+
+from service.training.checkpoint import Checkpoint
 
 __all__ = ["Callback", "Pulse", "Pulses", "Stop"]
 
@@ -20,11 +24,14 @@ class Pulse:
         columns: Series of one length by name; `train_loss` (the mean over the epoch's rows, each batch taken
             before its step) and `learning_rate` always, and the same names in all pulses of a job.
         fraction: Share of the whole job that is done, from 0 to 1.
+        checkpoint: Gives the job as it stands at this very moment; only while `on_pulse` runs, and at no cost
+            unless it is called.
     """
 
     first_epoch: int
     columns: dict[str, list[float]]
-    fraction: float = 0.0
+    fraction: float
+    checkpoint: Callable[[], Checkpoint]
 
     @property
     def train_loss(self) -> list[float]:
@@ -38,11 +45,22 @@ class Pulse:
 
 
 class Stop(Exception):
-    """Raised by a callback to end the training at once; what is trained so far stays in the network."""
+    """Raised by a callback to end the training at once; what is trained so far stays in the network.
+
+    Attributes:
+        reason: Why, in snake_case: it becomes the reason for which the training, and the job, ended.
+    """
+
+    def __init__(self, reason: str = "stopped") -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class Callback:
-    """Hooks of a training: each does nothing until overridden."""
+    """Hooks of a training: each does nothing until overridden.
+
+    What a hook raises, but for `Stop`, ends everything at once: nothing is scored, and `Trainer.fit` raises it.
+    """
 
     def on_start(self) -> None:
         """The data is ready, the first step comes next."""
@@ -65,11 +83,13 @@ class Pulses:
     Attributes:
         callbacks: Hear of the training in this order.
         names: Of the series; what an epoch does not give is NaN there.
+        state: Gives what a checkpoint is to hold.
         share: Share of the whole job that one training has.
     """
 
     callbacks: Sequence[Callback]
     names: Sequence[str]
+    state: Callable[[], Mapping[str, Any]]
     share: float = 1.0
     epoch: int = 0
     """Completed epochs, over all trainings of the job."""
@@ -77,6 +97,8 @@ class Pulses:
     """Share of the whole job that the trainings before this one had."""
     _columns: dict[str, list[float]] = field(default_factory=dict)
     _due: float = 0.0
+    _moment: int = 0
+    """Counts where pulses begin and end."""
 
     def start(self) -> None:
         """Tell that the training starts."""
@@ -115,8 +137,17 @@ class Pulses:
             Stop: A callback wants the training to end.
         """
         count = len(self._columns["train_loss"])
-        pulse = Pulse(self.epoch - count + 1, self._columns, min(1.0, self.begun + done * self.share))
+        fraction = min(1.0, self.begun + done * self.share)
+        self._moment += 1
+        checkpoint = functools.partial(self._checkpoint, self._moment, fraction)
+        pulse = Pulse(self.epoch - count + 1, self._columns, fraction, checkpoint)
         self._columns = {name: [] for name in self.names}
         for callback in self.callbacks:
             callback.on_pulse(pulse)
+        self._moment += 1
         self._due = time.perf_counter() + PULSE_SECONDS
+
+    def _checkpoint(self, moment: int, fraction: float) -> Checkpoint:
+        if moment != self._moment:
+            raise RuntimeError("the pulse is over, and the training has gone on")
+        return Checkpoint(self.epoch, fraction, self.state())

@@ -1,8 +1,10 @@
 """One training: epochs of steps. The reference that every faster engine must equal."""
 
+import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -11,9 +13,17 @@ from service.spec.job import JobSpec
 from service.spec.plan import Plan
 from service.training.augmentation import Augmenter
 from service.training.callbacks import Pulses, Stop
+from service.training.checkpoint import copy_into
 from service.training.feasible import require_normalizable
 from service.training.objective import Objective
-from service.training.optimization import Clipping, Penalty, Schedule, build_optimizer
+from service.training.optimization import (
+    Clipping,
+    Penalty,
+    Schedule,
+    build_optimizer,
+    load_optimizer_state,
+    optimizer_state,
+)
 from service.training.rows import Batch, Batches, Rows, Stretch
 from service.training.scoring import mean_loss
 from service.training.watch import Snapshot, Watch
@@ -28,7 +38,8 @@ class Trained:
     """How one training ended.
 
     Attributes:
-        reason: `completed`, `early_stopped`, `stopped` (a callback asked) or `diverged`.
+        reason: `completed`, `early_stopped` or `diverged`; or what a callback gave that ended it before: `stopped`,
+            unless it said otherwise.
         epochs: Completed epochs of this training.
         first_loss: Loss of its first epoch; None if it was not finite.
         kept_epoch: Epoch whose parameters were put back, by early stopping or after divergence; None where the
@@ -41,12 +52,22 @@ class Trained:
     kept_epoch: int | None = None
 
 
+@dataclass(slots=True)
+class _Cursor:
+    """How far the present epoch is: batches that are done, the sum of their weighted losses and that of their weights."""
+
+    batches: int = 0
+    total: float = 0.0
+    weights: float = 0.0
+
+
 class Loop:
     """Trains one network on some rows: `Loop(…).run()`.
 
     Attributes:
         network: Holds the parameters as they are after the last step, or the best ones after early stopping.
         objective: The loss.
+        stop: The reason that a callback gave to end everything here; None where none did.
     """
 
     def __init__(  # noqa: PLR0913 - all that one training needs, by keyword
@@ -79,6 +100,7 @@ class Loop:
         spec = plan.spec
         self.network = network
         self.objective = objective
+        self.stop: str | None = None
         self._spec, self._rows, self._dev, self._pulses, self._extra = spec, rows, dev, pulses, extra
         self._batch_rows = batch_rows(spec, len(rows))
         # Rows that are read when they are asked for may be too many for one block.
@@ -98,44 +120,96 @@ class Loop:
         self._augment = Augmenter.build(spec.training.augmentation, seed=seed)
         self._asks_again = spec.optimizer.needs_closure
         # From before the last epoch with a finite loss; a second copy is in the making.
-        state = [*network.parameters(), *network.buffers()]
-        self._state = [tensor.detach() for tensor in state]
-        self._finite, self._fresh = Snapshot(self._state), Snapshot(self._state)
-        self._watch = _watch(spec, self._state, has_dev=dev is not None)
+        state = list(_tensors(network).values())
+        self._finite, self._fresh = Snapshot(state), Snapshot(state)
+        self._watch = _watch(spec, state, has_dev=dev is not None)
         self._epoch = 0
+        self._cursor = _Cursor()
         self._first_loss: float | None = None
+        self._end: str | None = None
 
     def run(self) -> Trained:
         """Run all epochs, or fewer if a callback or early stopping ends them, or the loss stops being a number."""
-        reason = self._epochs()
-        if reason == "diverged":
-            self._finite.put_back()
-            return Trained(reason, self._epoch, self._first_loss, max(0, self._epoch - 1))
+        try:
+            self._epochs()
+        except Stop as stop:
+            self.stop = stop.reason
+        if self._end == "diverged":
+            return self.back_to_finite()
         kept = self._watch.restore() if self._watch else None
-        return Trained(reason, self._epoch, self._first_loss, kept)
+        return Trained(self._end or self.stop or "completed", self._epoch, self._first_loss, kept)
 
     def back_to_finite(self) -> Trained:
         """Put back the parameters from before the last epoch: the last ones whose loss is known to be finite."""
         self._finite.put_back()
         return Trained("diverged", self._epoch, self._first_loss, max(0, self._epoch - 1))
 
-    def _epochs(self) -> str:
+    def state_dict(self) -> dict[str, Any]:
+        """Give all that the rest of this training depends on, between two steps: its very tensors, not copies.
+
+        The process's own random numbers are not among it (`service.training.randomness`).
+        """
+        in_epoch = self._cursor.batches > 0
+        return {
+            "network": _tensors(self.network),
+            "optimizer": optimizer_state(self._optimizer),
+            "schedule": self._schedule.state_dict(),
+            "batches": self._batches.state_dict(in_epoch=in_epoch),
+            "augmenter": None if self._augment is None else self._augment.state_dict(),
+            "finite": self._finite.state_dict(),
+            "fresh": self._fresh.state_dict() if in_epoch else None,
+            "watch": None if self._watch is None else self._watch.state_dict(),
+            "epoch": self._epoch,
+            "cursor": dataclasses.asdict(self._cursor),
+            "first_loss": self._first_loss,
+            "end": self._end,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state_dict` was taken, in a loop for the same job.
+
+        Raises:
+            LookupError, TypeError, ValueError, AttributeError: It was taken from another job.
+        """
+        own, saved = _tensors(self.network), state["network"]
+        if list(own) != list(saved):
+            raise ValueError(f"its network has {list(saved)}")
+        copy_into(list(own.values()), list(saved.values()))
+        # The schedule first: where a warm-up is over it builds a scheduler, which changes the optimizer.
+        self._schedule.load_state_dict(state["schedule"])
+        load_optimizer_state(self._optimizer, state["optimizer"])
+        self._batches.load_state_dict(state["batches"])
+        if self._augment is not None:
+            self._augment.load_state_dict(state["augmenter"])
+        self._finite.load_state_dict(state["finite"])
+        if state["fresh"] is not None:
+            self._fresh.load_state_dict(state["fresh"])
+        if self._watch is not None:
+            self._watch.load_state_dict(state["watch"])
+        self._epoch, self._cursor = state["epoch"], _Cursor(**state["cursor"])
+        if self._cursor.batches > len(self._batches):
+            raise ValueError(f"its epochs have {self._cursor.batches} batches or more")
+        self._first_loss, self._end = state["first_loss"], state["end"]
+
+    def _epochs(self) -> None:
         self.network.train()
-        try:
-            while self._epoch < self._spec.training.epochs:
-                self._fresh.take()
-                loss = self._train_epoch()
-                if loss - loss != 0:  # NaN or infinite: cheaper than math.isfinite, once an epoch.
-                    self._pulses.tell(self._done())
-                    return "diverged"
-                if self._closes(loss):
-                    self._pulses.tell(1.0)
-                    return "early_stopped"
+        while self._end is None and self._epoch < self._spec.training.epochs:
+            self._end = self._next_epoch()
+            if self._end is None:
                 self._pulses.tell_if_due(self._done())
-            self._pulses.tell(1.0)
-        except Stop:
-            return "stopped"
-        return "completed"
+        self._end = self._end or "completed"
+        self._pulses.tell(self._done() if self._end == "diverged" else 1.0)
+
+    def _next_epoch(self) -> str | None:
+        """Train through one epoch, or through the rest of one; give the reason if the training ends with it."""
+        if not self._cursor.batches:
+            self._fresh.take()
+        loss = self._train_epoch()
+        if self._cursor.batches:
+            self._cursor = _Cursor()
+        if loss - loss != 0:  # NaN or infinite: cheaper than math.isfinite, once an epoch.
+            return "diverged"
+        return "early_stopped" if self._closes(loss) else None
 
     def _train_epoch(self) -> float:
         """Do one pass over the rows; the loss is the mean over them, each batch taken before its step."""
@@ -143,15 +217,18 @@ class Loop:
             # The mean of one batch is its loss, to the last bit; weighing it by its rows would round.
             (whole,) = self._batches.epoch()
             return self._step(whole)
-        total, weights = 0.0, 0.0
-        for index, batch in enumerate(self._batches.epoch()):
+        cursor = self._cursor
+        for batch in self._batches.epoch(done=cursor.batches):
             weight = _weight_of(batch)
-            total += self._step(batch) * weight
-            weights += weight
-            if total - total != 0:  # Nothing that follows in this epoch can make it a number again.
-                return total
-            self._pulses.tell_if_due(self._done((index + 1) / len(self._batches)))
-        return total / weights if weights else 0.0
+            cursor.total += self._step(batch) * weight
+            cursor.weights += weight
+            cursor.batches += 1
+            if (
+                cursor.total - cursor.total != 0
+            ):  # Nothing that follows in this epoch can make it a number again.
+                return cursor.total
+            self._pulses.tell_if_due(self._done(cursor.batches / len(self._batches)))
+        return cursor.total / cursor.weights if cursor.weights else 0.0
 
     def _step(self, batch: Batch | Stretch) -> float:
         if self._augment is not None and isinstance(batch, Batch):
@@ -233,6 +310,12 @@ class Loop:
 
     def _done(self, in_epoch: float = 0.0) -> float:
         return (self._epoch + in_epoch) / self._spec.training.epochs
+
+
+def _tensors(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Give parameters and buffers by name, also those buffers that are no part of a state dict."""
+    named = [*network.named_parameters(), *network.named_buffers()]
+    return {name: tensor.detach() for name, tensor in named}
 
 
 def batch_rows(spec: JobSpec, rows: int) -> int:

@@ -12,7 +12,6 @@ The order within one step, for whoever writes the loop (or the closure, for an o
     schedule.after_epoch(train_loss=..., dev_loss=...)
 """
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -25,7 +24,14 @@ from service.spec.optimizers import OptimizerSpec
 from service.spec.regularization import Regularization
 from service.spec.schedulers import ChainedScheduler, Scheduler, SchedulerSpec, SequentialLR, Warmup
 
-__all__ = ["Clipping", "Penalty", "Schedule", "build_optimizer"]
+__all__ = [
+    "Clipping",
+    "Penalty",
+    "Schedule",
+    "build_optimizer",
+    "load_optimizer_state",
+    "optimizer_state",
+]
 
 
 def build_optimizer(spec: OptimizerSpec, network: torch.nn.Module) -> torch.optim.Optimizer:
@@ -70,6 +76,62 @@ class _LBFGS(torch.optim.LBFGS):
 
 _OWN: Mapping[str, type[torch.optim.Optimizer]] = {"LBFGS": _LBFGS}
 """Where torch's own optimizer needs help; all others are `torch.optim.<type>`."""
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Give all that an optimizer holds, by the position of its parameters: the tensors themselves, not copies."""
+    groups = [
+        {name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups
+    ]
+    return {"groups": groups, "memory": [_memory_of(optimizer, p) for p in _parameters(optimizer)]}
+
+
+def load_optimizer_state(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    """Go on from where `optimizer_state` was taken, with copies of its tensors.
+
+    Torch's own `load_state_dict` would convert all that is remembered to the number format of the parameters: what
+    NAdam multiplies up in float32, for one, would go on in float64 and round otherwise.
+
+    Args:
+        optimizer: As built from the same spec for the same network, and its schedule where that one has come to.
+        state: Its tensors may be on another device.
+
+    Raises:
+        ValueError: The state is that of another optimizer.
+    """
+    for group, values in zip(optimizer.param_groups, state["groups"], strict=True):
+        if {*values, "params"} != set(group) or values["param_names"] != group["param_names"]:
+            raise ValueError(f"its optimizer has {sorted(values)} for {values.get('param_names')}")
+        group.update(values)
+    optimizer.state.clear()
+    for parameter, memory in zip(_parameters(optimizer), state["memory"], strict=True):
+        if memory is not None:
+            optimizer.state[parameter] = {
+                name: _placed(value, parameter, on_cpu=name in memory["on_cpu"])
+                for name, value in memory["values"].items()
+            }
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _memory_of(optimizer: torch.optim.Optimizer, parameter: torch.nn.Parameter) -> dict[str, Any] | None:
+    if parameter not in optimizer.state:
+        return None
+    values = dict(optimizer.state[parameter])
+    # Beside a parameter on a GPU, torch counts some steps on the CPU, and which ones depends on the optimizer.
+    on_cpu = [name for name, value in values.items() if torch.is_tensor(value) and value.is_cpu]
+    return {"values": values, "on_cpu": on_cpu}
+
+
+def _placed(value: Any, parameter: torch.nn.Parameter, *, on_cpu: bool) -> Any:  # noqa: ANN401 - what torch remembers
+    """Copy what is remembered of a parameter to where torch would have it."""
+    if isinstance(value, list):  # LBFGS's directions
+        return [_placed(one, parameter, on_cpu=on_cpu) for one in value]
+    if not torch.is_tensor(value):
+        return value
+    return value.to("cpu" if on_cpu else parameter.device, copy=True)
 
 
 def _require_matches(spec: OptimizerSpec, trained: Mapping[str, torch.nn.Parameter]) -> None:
@@ -197,6 +259,8 @@ class _Following(Schedule):
         if state["main"] is not None:
             self._main = self._main or self._built_beside()
             _remember(self._main, state["main"])
+        # Or torch would warn at the end of an epoch of which all steps were made before.
+        self._optimizer._opt_called = True  # type: ignore[attr-defined]  # noqa: SLF001 - torch has no other way
 
     def _built_beside(self) -> LRScheduler:
         """Build the scheduler without a change of the optimizer, which may have its loaded values already."""
@@ -239,7 +303,7 @@ _MEMORY = (
 
 def _memory(scheduler: LRScheduler) -> dict[str, Any]:
     memory = {name: value for name, value in vars(scheduler).items() if name in _MEMORY}
-    if math.isinf(memory.get("best", 0.0)):
+    if "best" in memory and memory["best"] == scheduler.mode_worse:  # type: ignore[attr-defined] # of the plateau
         del memory["best"]  # JSON has no infinity, and a new scheduler starts with it.
     parts = getattr(scheduler, "_schedulers", None)
     return memory if parts is None else {**memory, "parts": [_memory(part) for part in parts]}

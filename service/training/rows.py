@@ -1,8 +1,8 @@
 """The rows of one part of a job as tensors, and the order in which they are trained on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
@@ -143,6 +143,7 @@ class Batches:
         self._batch_rows = min(batch_rows, len(rows))
         self._shuffle = shuffle and batch_rows < len(rows)
         self._generator = torch.Generator().manual_seed(seed)
+        self._before = self._generator.get_state()
         self._stops = self._ends(drop_last=drop_last)
         is_whole = rows.is_resident and self._batch_rows == len(rows)
         self._whole = [rows.between(0, len(rows))] if is_whole else []
@@ -161,17 +162,34 @@ class Batches:
         """Rows of the smallest batch."""
         return min(stop - start for start, stop in self._stops)
 
-    def epoch(self) -> Iterator[Batch | Stretch]:
-        """Give the batches of the next epoch: of rows in memory as views, of others to be read piece by piece."""
+    def epoch(self, *, done: int = 0) -> Iterator[Batch | Stretch]:
+        """Give the batches of the next epoch: of rows in memory as views, of others to be read piece by piece.
+
+        Args:
+            done: Leave out so many at its beginning; rows that are read when they are asked for are not read.
+        """
         if self._whole:
             return iter(self._whole)
         order = self._next_order() if self._shuffle else None
         if not self._rows.is_resident:
-            return (self._rows.stretch(start, stop, order) for start, stop in self._stops)
+            return (self._rows.stretch(start, stop, order) for start, stop in self._stops[done:])
         shuffled = self._rows if order is None else Table(*self._rows.take(order))
-        return (shuffled.between(*ends) for ends in self._stops)
+        return (shuffled.between(*ends) for ends in self._stops[done:])
+
+    def state_dict(self, *, in_epoch: bool) -> dict[str, Any]:
+        """Give what the order of the rows follows from: that of the next epoch, or once more that of the present one.
+
+        Args:
+            in_epoch: Whether an epoch is under way.
+        """
+        return {"generator": self._before if in_epoch else self._generator.get_state()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state_dict` was taken; the next `epoch` gives the one that was under way, if one was."""
+        self._generator.set_state(state["generator"])
 
     def _next_order(self) -> torch.Tensor:
+        self._before = self._generator.get_state()
         torch.empty((), dtype=torch.int64).random_(generator=self._generator)
         order = torch.randperm(len(self._rows), generator=self._generator)
         torch.randperm(len(self._rows), generator=self._generator)

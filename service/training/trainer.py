@@ -13,7 +13,9 @@ from service.spec.estimates import is_streamed, largest_batch
 from service.spec.job import JobSpec
 from service.spec.plan import Plan
 from service.tables.frame import Frame
+from service.training import randomness
 from service.training.callbacks import Callback, Pulses
+from service.training.checkpoint import Checkpoint, must_fit
 from service.training.columns import columns_in_use
 from service.training.embedding import network_of
 from service.training.feasible import require_targets, require_weights
@@ -58,7 +60,8 @@ class Fit:
         preparation: How raw columns become the network's inputs.
         score: Losses and metrics of these very parameters.
         trained: How the kept training ended.
-        stop_reason: `completed`, `early_stopped`, `stopped` (a callback asked) or `diverged`.
+        stop_reason: That of the kept training; or what a callback gave to end the job before its time: `stopped`,
+            unless it said otherwise.
         epochs: Completed epochs of all trainings.
         runs: All trainings, in their order; one where nothing is repeated.
         kept: Which of them is kept.
@@ -111,9 +114,10 @@ class _Setting:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    run: Run
-    state: dict[str, torch.Tensor]
-    setting: _Setting
+    """The training that is kept as things stand, by its number among all, and its tensors."""
+
+    number: int
+    tensors: dict[str, torch.Tensor]
 
 
 class Trainer:
@@ -130,6 +134,7 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         device: str = "cpu",
         initial: Mapping[str, torch.Tensor] | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         """Split and prepare the rows.
 
@@ -139,9 +144,11 @@ class Trainer:
             callbacks: Hear of the training in this order.
             device: The torch device to train on.
             initial: Tensors of an earlier job to start from, where the spec asks for them.
+            checkpoint: Where to go on from, with the same plan, frame, device and `initial`; from the start without.
 
         Raises:
             TrainingFailed: The data cannot be trained on.
+            CheckpointUnusable: The checkpoint is not one of this job.
         """
         self.plan, self.spec = plan, plan.spec
         self._frame, self._device, self._initial = frame, torch.device(device), initial
@@ -154,34 +161,80 @@ class Trainer:
         dtype = DTYPES[self.spec.training.dtype]
         self._objective = Objective(self.spec.loss, device=self._device, dtype=dtype)
         self._judge = Judge(plan, self._objective, block=self._block)
-        self._pulses = Pulses(callbacks, self._series(), share=1 / plan.runs)
+        self._pulses = Pulses(callbacks, self._series(), state=self._state_dict, share=1 / plan.runs)
+        self._runs: list[Run] = []
+        self._kept: _Candidate | None = None
+        self._loop: Loop | None = None
+        self._stop: str | None = None
+        self._resumed: Mapping[str, Any] | None = None
+        if checkpoint is not None:
+            self._go_on_from(checkpoint)
 
     def fit(self) -> Fit:
-        """Run all trainings, or fewer if a callback stops them.
+        """Run all trainings, or those that a checkpoint leaves, or fewer if a callback stops them; once.
 
         Returns:
             The parameters of the best one, also after divergence: then the last ones whose loss was finite.
+
+        Raises:
+            TrainingFailed: The data cannot be trained on.
+            CheckpointUnusable: The checkpoint is not one of this job; before any step or pulse.
         """
         self._pulses.start()
-        candidates: list[_Candidate] = []
-        for number in range(self.plan.runs):
-            self._pulses.begun = number / self.plan.runs
-            candidates.append(self._run(number))
-            if candidates[-1].run.trained.reason == "stopped":
-                break
+        while len(self._runs) < self.plan.runs and self._stop is None:
+            self._train(len(self._runs))
         self._pulses.end()
-        return self._result(candidates)
+        return self._result()
 
-    def _run(self, number: int) -> _Candidate:
+    def _state_dict(self) -> dict[str, Any]:
+        """Give all that the rest of the job depends on, between two steps of a training."""
+        if self._loop is None:
+            raise ValueError("nothing is being trained")
+        kept = self._kept
+        return {
+            "trainings": self.plan.runs,
+            "runs": [dataclasses.asdict(run) for run in self._runs],
+            "kept": None if kept is None else {"number": kept.number, "tensors": kept.tensors},
+            "training": self._loop.state_dict(),
+            "randomness": randomness.state_dict(self._device),
+        }
+
+    def _go_on_from(self, checkpoint: Checkpoint) -> None:
+        """Take up what is known before the network is there."""
+        with must_fit():
+            state = checkpoint.state
+            if state["trainings"] != self.plan.runs:
+                raise ValueError(f"it is one of {state['trainings']} trainings")
+            self._runs = [_run_from(values) for values in state["runs"]]
+            self._kept = None if state["kept"] is None else _Candidate(**state["kept"])
+            self._pulses.epoch = checkpoint.epoch
+            self._resumed = state
+
+    def _train(self, number: int) -> None:
+        """Train for one number, judge the outcome, and keep it if it is the best so far."""
+        self._pulses.begun = number / self.plan.runs
         setting = self._setting(number)
+        self._loop = loop = self._begun(number, setting)
+        trained = loop.run()
+        self._loop, self._stop = None, loop.stop
+        score = self._judge.score(loop.network, setting.rows, setting.preparation)
+        if score.losses["train"] is None and trained.reason not in {"diverged", "stopped"}:
+            # The last step itself went too far, and no later epoch was there to notice it.
+            trained = loop.back_to_finite()
+            score = self._judge.score(loop.network, setting.rows, setting.preparation)
+        first_epoch = self._pulses.epoch - trained.epochs + 1
+        self._runs.append(Run(self._kind(number), self._seed(number), first_epoch, trained, score))
+        self._keep(number, loop.network)
+
+    def _begun(self, number: int, setting: _Setting) -> Loop:
+        """Build all that a training needs, as it was at the checkpoint if there is one."""
         seed = self._seed(number)
-        torch.manual_seed(seed)
+        randomness.start(seed)
         network = self._network(setting.preparation)
         require_weights(setting.rows["train"], block=self._block)
         for part, rows in setting.rows.items():
             positions = getattr(setting.parts, part)
             require_targets(self._objective, network, rows, block=self._block, positions=positions)
-        first_epoch = self._pulses.epoch + 1
         loop = Loop(
             self.plan,
             network=network,
@@ -192,14 +245,19 @@ class Trainer:
             pulses=self._pulses,
             extra=self._extra(network, setting, number),
         )
-        trained = loop.run()
-        score = self._judge.score(network, setting.rows, setting.preparation)
-        if score.losses["train"] is None and trained.reason == "completed":
-            # The last step itself went too far, and no later epoch was there to notice it.
-            trained = loop.back_to_finite()
-            score = self._judge.score(network, setting.rows, setting.preparation)
-        state = {name: t.detach().cpu().contiguous().clone() for name, t in network.state_dict().items()}
-        return _Candidate(Run(self._kind(number), seed, first_epoch, trained, score), state, setting)
+        if self._resumed is not None:
+            with must_fit():
+                loop.load_state_dict(self._resumed["training"])
+                # At last: the network above has drawn its initial parameters once more.
+                randomness.load_state_dict(self._resumed["randomness"], self._device)
+            self._resumed = None
+        return loop
+
+    def _keep(self, number: int, network: torch.nn.Module) -> None:
+        """Keep the tensors of a training if none before it was better: those of one at a time, however many there are."""
+        if self._kept is None or self._is_better(number, self._kept.number):
+            tensors = {n: t.detach().cpu().contiguous().clone() for n, t in network.state_dict().items()}
+            self._kept = _Candidate(number, tensors)
 
     def _network(self, preparation: Preparation) -> torch.nn.Module:
         network = network_of(self.spec.model, preparation)
@@ -267,26 +325,26 @@ class Trainer:
             return "final" if number == self.plan.runs - 1 else "fold"
         return "restart" if self.plan.runs > 1 else "training"
 
-    def _result(self, candidates: Sequence[_Candidate]) -> Fit:
-        kept = self._best(candidates)
-        chosen = candidates[kept]
-        last = candidates[-1].run.trained.reason
+    def _result(self) -> Fit:
+        if self._kept is None:
+            raise ValueError("nothing was trained")
+        run, setting = self._runs[self._kept.number], self._setting(self._kept.number)
         fit = Fit(
-            state_dict=chosen.state,
-            preparation=chosen.setting.preparation,
-            score=chosen.run.score,
-            trained=chosen.run.trained,
-            stop_reason="stopped" if last == "stopped" else chosen.run.trained.reason,
+            state_dict=self._kept.tensors,
+            preparation=setting.preparation,
+            score=run.score,
+            trained=run.trained,
+            stop_reason=self._stop_reason(run),
             epochs=self._pulses.epoch,
-            runs=tuple(candidate.run for candidate in candidates),
-            kept=kept,
-            parts=chosen.setting.parts,
-            split_digest=chosen.setting.parts.digest(len(self._frame)),
-            classes_seen=self._classes_seen(chosen.setting),
+            runs=tuple(self._runs),
+            kept=self._kept.number,
+            parts=setting.parts,
+            split_digest=setting.parts.digest(len(self._frame)),
+            classes_seen=self._classes_seen(setting),
         )
         if fit.stop_reason == "diverged" or fit.loss_grew:
             # The bound costs more than a short training, so it is worked out only where it will be told.
-            rows, inputs = chosen.setting.rows["train"], fit.preparation.inputs
+            rows, inputs = setting.rows["train"], fit.preparation.inputs
             bound = None if any(one.is_embedded for one in inputs) else largest_stable_lr(self.spec, rows)
             fit = dataclasses.replace(fit, largest_stable_lr=bound)
         return fit
@@ -297,18 +355,29 @@ class Trainer:
             return None
         return len(np.unique(self._frame.arrays[code.names[0]][setting.parts.train]))
 
-    def _best(self, candidates: Sequence[_Candidate]) -> int:
-        """Choose by dev loss, or train loss where there is none; the final training where there are folds."""
+    def _stop_reason(self, kept: Run) -> str:
+        if self._stop in {None, "stopped"}:
+            return self._stop or kept.trained.reason
+        # A limit leaves what was learnt before it: nothing, where all diverged, and all, where the end came with it.
+        is_over = len(self._runs) == self.plan.runs and self._runs[-1].trained.reason != self._stop
+        return kept.trained.reason if is_over or kept.trained.reason == "diverged" else str(self._stop)
+
+    def _is_better(self, number: int, than: int) -> bool:
+        """Compare by dev loss, or train loss where there is none; where there are folds, the final training is to be kept."""
         if self.spec.evaluation.folds is not None:
-            return len(candidates) - 1
+            return True
+        return _order(self._runs[number]) < _order(self._runs[than])
 
-        def order(number: int) -> tuple[bool, float]:
-            run = candidates[number].run
-            losses = run.score.losses
-            loss = losses["dev"] if losses["dev"] is not None else losses["train"]
-            return run.trained.reason == "diverged", np.inf if loss is None else loss
 
-        return min(range(len(candidates)), key=order)
+def _order(run: Run) -> tuple[bool, float]:
+    losses = run.score.losses
+    loss = losses["dev"] if losses["dev"] is not None else losses["train"]
+    return run.trained.reason == "diverged", np.inf if loss is None else loss
+
+
+def _run_from(values: Mapping[str, Any]) -> Run:
+    """Give the run of which `dataclasses.asdict` gave the values."""
+    return Run(**{**values, "trained": Trained(**values["trained"]), "score": Score(**values["score"])})
 
 
 def diverged(fit: Fit, spec: JobSpec) -> TrainingFailed:

@@ -1,14 +1,13 @@
 """Which epoch was the best so far, and whether it is time to stop."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 
 from service.spec.training import EarlyStopping
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from service.training.checkpoint import copy_into
 
 __all__ = ["Snapshot", "Watch"]
 
@@ -16,7 +15,7 @@ __all__ = ["Snapshot", "Watch"]
 class Snapshot:
     """A copy of tensors that can be taken again and put back, without new memory each time."""
 
-    def __init__(self, tensors: "Sequence[torch.Tensor]") -> None:
+    def __init__(self, tensors: Sequence[torch.Tensor]) -> None:
         self._tensors = list(tensors)
         self._kept = [tensor.clone() for tensor in tensors]
 
@@ -27,6 +26,18 @@ class Snapshot:
     def put_back(self) -> None:
         """Give the tensors the values of the last copy."""
         torch._foreach_copy_(self._tensors, self._kept)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the copies."""
+        return {"kept": self._kept}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Hold the copies that `state_dict` gave.
+
+        Raises:
+            ValueError: They are not of such tensors.
+        """
+        copy_into(self._kept, state["kept"])
 
 
 @dataclass(slots=True)
@@ -45,7 +56,7 @@ class Watch:
     best_loss: float = field(default=float("inf"))
     best_epoch: int = 0
 
-    def is_over(self, epoch: int, values: "dict[str, float]") -> bool:
+    def is_over(self, epoch: int, values: Mapping[str, float]) -> bool:
         """Hear of a completed epoch, and tell whether the training is to stop after it.
 
         An improvement is a loss below the best one by more than `min_delta`.
@@ -56,6 +67,17 @@ class Watch:
             if self.best is not None:
                 self.best.take()
         return epoch - self.best_epoch >= self.spec.patience
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the best epoch so far."""
+        best = None if self.best is None else self.best.state_dict()
+        return {"best": best, "best_loss": self.best_loss, "best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state_dict` was taken."""
+        if self.best is not None:
+            self.best.load_state_dict(state["best"])
+        self.best_loss, self.best_epoch = state["best_loss"], state["best_epoch"]
 
     def restore(self) -> int | None:
         """Put the best parameters back where the spec wants them.

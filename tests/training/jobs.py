@@ -60,7 +60,11 @@ def tensors_of(plan: Plan) -> tuple[torch.Tensor, torch.Tensor]:
     dtype, table = DTYPES[plan.spec.training.dtype], plan.spec.data.table
     features = torch.tensor([table[name] for name in plan.spec.data.feature_names()], dtype=torch.float64).T
     target = torch.tensor([table[name] for name in plan.spec.data.target_names], dtype=torch.float64).T
-    return features.to(dtype).contiguous(), target.to(dtype).contiguous()
+    # Copied: a column that was transposed counts as contiguous and keeps strides by which products round otherwise.
+    features, target = (
+        one.to(dtype).clone(memory_format=torch.contiguous_format) for one in (features, target)
+    )
+    return features, target
 
 
 def synthetic_job(**data: object) -> Plan:
