@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 
 from alembic import context
+from service.access import orm as _access  # noqa: F401 - its table joins the metadata
 from service.datasets import orm as _datasets  # noqa: F401 - its tables join the metadata
 from service.jobs import orm
 

@@ -1,24 +1,21 @@
 """What endpoints need of the running service, and who is calling."""
 
-import hashlib
-import hmac
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from service.access.scopes import Scope
 from service.api.changes import Changes
-from service.api.problems import Unauthorized
+from service.api.keyring import Caller, Keyring
 from service.db import Database
 from service.doorbell import Doorbell
 from service.inference.cache import PredictorCache
+from service.jobs.quotas import Bounds
 from service.settings import Settings
 
-__all__ = ["Accept", "Context", "Owner", "Running", "api_key_required"]
-
-LOCAL_OWNER = "local"
-"""Whose jobs they are while the service has no managed keys: there is one owner."""
+__all__ = ["Accept", "Calling", "Context", "Owner", "Running", "Secret", "admin_required", "bounds_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +27,11 @@ class Context:
     doorbell: Doorbell
     changes: Changes
     predictors: PredictorCache
+    keyring: Keyring
 
 
-def _context(request: Request) -> Context:
+# Coroutines, although they wait for nothing: FastAPI would send each plain function to a thread and back.
+async def _context(request: Request) -> Context:
     context: Context = request.app.state.context
     return context
 
@@ -40,28 +39,55 @@ def _context(request: Request) -> Context:
 Running = Annotated[Context, Depends(_context)]
 Accept = Annotated[str | None, Header(include_in_schema=False)]
 
-_bearer = HTTPBearer(auto_error=False, description="The API key, where the service was started with one.")
+_bearer = HTTPBearer(auto_error=False, description="The API key, where the service needs one.")
 
 
-def api_key_required(
-    running: Running, sent: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-) -> str:
-    """Check the API key, if the service has one, and tell the owner.
+async def _secret(sent: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> bytes | None:
+    # Headers arrive decoded as Latin-1, one character a byte; what was sent are the bytes.
+    return sent.credentials.encode("latin-1") if sent else None
+
+
+Secret = Annotated[bytes | None, Depends(_secret)]
+
+_LOOKING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+async def _caller(request: Request, running: Running, secret: Secret) -> Caller:
+    """Tell who is calling, and whether they may call in this way at all.
 
     Raises:
-        Unauthorized: The key is missing or wrong.
+        Unauthorized: A key is needed, and what was sent is none that works.
+        Forbidden: The key may only look.
+        RateLimited: There were too many calls.
     """
-    key = running.settings.api_key
-    # Headers arrive decoded as Latin-1, one character a byte; what was sent are the bytes.
-    credentials = sent.credentials.encode("latin-1") if sent else b""
-    if key is not None and not _same(credentials, key.get_secret_value().encode()):
-        raise Unauthorized
-    return LOCAL_OWNER
+    address = request.scope.get("server")
+    # A socket file has a path for an address and no port: only this machine reaches it.
+    server = address[0] if address and address[1] is not None else None
+    caller = await running.keyring.admit(secret, server=server)
+    caller.need(Scope.READ if request.method in _LOOKING else Scope.WRITE)
+    return caller
 
 
-def _same(sent: bytes, key: bytes) -> bool:
-    """Compare digests in constant time: neither length nor content of the key can be timed."""
-    return hmac.compare_digest(hashlib.sha256(sent).digest(), hashlib.sha256(key).digest())
+Calling = Annotated[Caller, Depends(_caller)]
 
 
-Owner = Annotated[str, Depends(api_key_required)]
+async def _owner(caller: Calling) -> str:
+    return caller.owner
+
+
+Owner = Annotated[str, Depends(_owner)]
+"""Whose things the caller sees. Every endpoint under /v1 takes it, or `Calling`, and so needs the key."""
+
+
+async def admin_required(caller: Calling) -> None:
+    """Let only keys with the scope `admin` through: `dependencies=[Depends(admin_required)]`.
+
+    Raises:
+        Forbidden: The key has another scope.
+    """
+    caller.need(Scope.ADMIN)
+
+
+def bounds_of(running: Context, caller: Caller) -> Bounds:
+    """Tell how many jobs there may be for this caller to submit another."""
+    return Bounds(running.settings.limits.max_queued_jobs, caller.max_unfinished_jobs)
