@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def _run(
 
 
 def _parser() -> argparse.ArgumentParser:
+    from service.keys import add_actions
+
     parser = argparse.ArgumentParser(prog="fitd", description="Model fitting over HTTP.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     folder = argparse.ArgumentParser(add_help=False)
@@ -71,10 +74,26 @@ def _parser() -> argparse.ArgumentParser:
     worker.set_defaults(run=_worker)
     migrate = commands.add_parser("migrate", parents=[folder], help="create or upgrade the database")
     migrate.set_defaults(run=_migrate)
+    sweep = commands.add_parser("sweep", parents=[folder], help="remove what retention lets go, now")
+    sweep.add_argument("--dry-run", action="store_true", help="remove nothing, only tell what would go")
+    sweep.set_defaults(run=_sweep)
+    backup = commands.add_parser(
+        "backup", parents=[folder], help="copy everything into a folder, also while the service runs"
+    )
+    backup.add_argument("folder", metavar="DEST", type=Path, help="a folder that is new or empty")
+    backup.set_defaults(run=_backup)
+    restore = commands.add_parser(
+        "restore", parents=[folder], help="bring a backup back, where there is nothing yet"
+    )
+    restore.add_argument("folder", metavar="SRC", type=Path, help="a folder that `fitd backup` made")
+    restore.set_defaults(run=_restore)
     doctor = commands.add_parser(
         "doctor", parents=[folder], help="tell torch build, devices, database and versions"
     )
     doctor.set_defaults(run=_doctor)
+    keys = commands.add_parser("keys", help="make, list and revoke API keys")
+    keys.set_defaults(run=_keys)
+    add_actions(keys, folder)
     openapi = commands.add_parser("openapi", help="print the OpenAPI document")
     openapi.set_defaults(run=_openapi)
     return parser
@@ -114,6 +133,7 @@ def _serve(settings: "Settings", options: argparse.Namespace) -> int:
 
     listening = _listening(settings)
     _migrate(settings, options)
+    _check_reach(settings, str(listening.getsockname()[0]))
     return Supervisor(settings, listening=listening).run()
 
 
@@ -122,6 +142,7 @@ def _listening(settings: "Settings") -> socket.socket:
 
     from service.supervisor import listen
 
+    _check_reach(settings, settings.host)
     listening = listen(settings.host, settings.port)
     host, port = listening.getsockname()[:2]
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -129,11 +150,47 @@ def _listening(settings: "Settings") -> socket.socket:
     return listening
 
 
+def _check_reach(settings: "Settings", host: str) -> None:
+    """Make sure that a service that other machines reach asks for a key.
+
+    Args:
+        settings: Of the service.
+        host: What it listens on. Asked of the name, and again of the address that the name turned out to be.
+
+    Raises:
+        StartupFailed: There is no key.
+    """
+    from service.exceptions import StartupFailed
+    from service.settings import is_loopback
+
+    if is_loopback(host) or settings.admin_secret is not None or _has_key(settings):
+        return
+    raise StartupFailed(
+        f"listening on {host} makes the service reachable from other machines and needs an API key:",
+        hint="set FITD_API_KEY, or make a key with `fitd keys create`, or listen on 127.0.0.1",
+    )
+
+
+def _has_key(settings: "Settings") -> bool:
+    """Tell whether there is a key in the database, which is not made for the question."""
+    import sqlalchemy as sa
+
+    from service.access import repository
+
+    if not settings.database_url and not (settings.data_dir / "fitd.db").exists():
+        return False
+    with _database(settings) as database, database.read() as session:
+        # A database of an older version has no such table, and so no key.
+        return sa.inspect(session.connection()).has_table("api_keys") and repository.any_unrevoked(session)
+
+
 def _api(settings: "Settings", options: argparse.Namespace) -> int:
     from service.server import run_api
 
     _check_schema(settings)
     listening = socket.socket(fileno=options.fd) if options.fd is not None else _listening(settings)
+    if listening.family != socket.AF_UNIX:
+        _check_reach(settings, str(listening.getsockname()[0]))
     return run_api(settings, listening=listening)
 
 
@@ -160,6 +217,17 @@ def _migrate(settings: "Settings", _options: argparse.Namespace) -> int:
     return 0
 
 
+def _check_storage(settings: "Settings") -> None:
+    """Make sure that the shared folder is there: made here, one that is only not mounted would look like an empty one."""
+    from service.exceptions import StartupFailed
+
+    if settings.storage_dir is not None and not settings.storage_dir.is_dir():
+        message = f"The storage folder {settings.storage_dir} is not there."
+        raise StartupFailed(
+            message, hint="Is it mounted? If it is new, make it. It is set by FITD_STORAGE_DIR."
+        )
+
+
 @contextlib.contextmanager
 def _database(settings: "Settings") -> "Iterator[Database]":
     """Open the database of the settings, in a folder that is there and can be written to."""
@@ -170,6 +238,7 @@ def _database(settings: "Settings") -> "Iterator[Database]":
 
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
+        _check_storage(settings)
         database = Database(settings.effective_database_url)
     except OSError as error:
         message = f"The data folder {settings.data_dir} cannot be used: {error.strerror}."
@@ -177,15 +246,27 @@ def _database(settings: "Settings") -> "Iterator[Database]":
     except (sa.exc.ArgumentError, ImportError, TypeError) as error:
         message = f"FITD_DATABASE_URL cannot be used: {error}."
         raise StartupFailed(
-            message, hint="As in sqlite:////folder/fitd.db; leave it out for the default."
+            message,
+            hint="As in sqlite:////folder/fitd.db or postgresql://host/database; leave it out for the default.",
         ) from None
     try:
         yield database
     except sa.exc.DBAPIError as error:
-        hint = "Is the folder writable, is there room on the disk, does another program hold the database?"
-        raise StartupFailed(f"The database cannot be used: {error.orig}.", hint=hint) from None
+        reason = " ".join(str(error.orig).split()).rstrip(".")
+        hint = database.system.trouble_hint
+        raise StartupFailed(f"The database cannot be used: {reason}.", hint=hint) from None
     finally:
         database.close()
+
+
+def _keys(settings: "Settings", options: argparse.Namespace) -> int:
+    from service.keys import ACTIONS
+
+    _check_schema(settings)
+    with _database(settings) as database:
+        for line in ACTIONS[options.action](database, options):
+            print(line)
+    return 0
 
 
 def _doctor(settings: "Settings", _options: argparse.Namespace) -> int:
@@ -196,6 +277,45 @@ def _doctor(settings: "Settings", _options: argparse.Namespace) -> int:
         print(f"{'ok  ' if good else 'BAD '} {name:<18} {value}")
         healthy = healthy and good
     return 0 if healthy else 1
+
+
+def _sweep(settings: "Settings", options: argparse.Namespace) -> int:
+    from service import migrations
+    from service.retention.sweeper import sweep_once
+
+    with _database(settings) as database:
+        migrations.check_schema(database)
+        swept = sweep_once(settings, database, dry_run=options.dry_run)
+    for words in swept.in_words():
+        print(f"{'would remove' if options.dry_run else 'removed'} {words}")
+    return 0
+
+
+def _backup(settings: "Settings", options: argparse.Namespace) -> int:
+    from service import migrations
+    from service.backup.making import back_up
+
+    with _database(settings) as database:
+        migrations.check_schema(database)
+        made = back_up(settings, database, options.folder)
+    for words in made.in_words():
+        print(f"backed up {words}")
+    for digest in made.missing:
+        print(f"left out dataset {digest}, which was deleted meanwhile")
+    for path in made.damaged:
+        print(f"fitd: {path} was damaged before, and is in the backup as it was found", file=sys.stderr)
+    return 0
+
+
+def _restore(settings: "Settings", options: argparse.Namespace) -> int:
+    from service.backup.restoring import restore
+
+    with _database(settings) as database:
+        restored = restore(settings, database, options.folder)
+    for words in restored.manifest.in_words():
+        print(f"restored {words}")
+    print(f"let go of {restored.let_go} jobs that were under way")
+    return 0
 
 
 def _openapi(settings: "Settings", _options: argparse.Namespace) -> int:

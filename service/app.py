@@ -15,14 +15,17 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import models_json_schema
 from starlette.concurrency import run_in_threadpool
 
-from service import __version__
-from service.api import datasets, events, jobs, meta, problems, results, schemas
+from service import __version__, failpoints
+from service.api import checkpoints, control, datasets, events, jobs, meta, problems, results, schemas
+from service.api.armour import NoNul, SecurityHeaders
 from service.api.changes import Changes
 from service.api.context import Context
+from service.api.hosts import CrossOriginGuard, HostGuard
+from service.api.keyring import Keyring
 from service.api.metrics import RequestMetrics
 from service.api.parameters import no_unknown_parameters
 from service.db import Database
-from service.doorbell import Doorbell
+from service.doorbell import JOB_CHANGED, doorbell, listen
 from service.inference.cache import PredictorCache
 from service.settings import Settings
 from service.spec.job import JobSpec
@@ -44,8 +47,8 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.settings = settings
-    app.add_middleware(RequestMetrics)
-    routers = [module.router for module in (jobs, datasets, results, events, meta)]
+    _guard(app, settings)
+    routers = [module.router for module in (jobs, control, datasets, results, checkpoints, events, meta)]
     for router in routers:
         app.include_router(router, dependencies=[Depends(no_unknown_parameters)])
     problems.install(app, [route for router in routers for route in router.routes])
@@ -53,24 +56,39 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
+def _guard(app: FastAPI, settings: Settings) -> None:
+    """Put the middleware around the application: the last added is the first to see a request."""
+    app.add_middleware(NoNul)
+    app.add_middleware(CrossOriginGuard, settings=settings)
+    app.add_middleware(HostGuard, settings=settings)
+    app.add_middleware(RequestMetrics)
+    # Around everything, the framework's own middleware too: that is where the answer to an unforeseen error is made.
+    inner = app.build_middleware_stack
+    app.build_middleware_stack = lambda: SecurityHeaders(inner())  # type: ignore[method-assign]
+
+
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
+    failpoints.arm(settings.failpoints_dir)
     database = Database(settings.effective_database_url)
     changes = Changes(poll_seconds=settings.poll_seconds)
     app.state.context = Context(
         settings=settings,
         database=database,
-        doorbell=Doorbell(settings.doorbell_dir),
+        doorbell=doorbell(database, settings.doorbell_dir),
         changes=changes,
         predictors=PredictorCache(settings.predictor_cache),
+        keyring=Keyring(settings, database),
     )
     # Torch takes a second or two to load: not before the first answer, but before the first prediction.
     threading.Thread(target=_load_torch, name="load-torch", daemon=True).start()
     app.state.parsing = asyncio.Semaphore(settings.parse_slots)
     await run_in_threadpool(datasets.sweep, app.state.context)
-    async with changes.listening(settings.doorbell_dir):
-        yield
+    with listen(database, settings.doorbell_dir, JOB_CHANGED) as listener:
+        async with changes.hearing(listener):
+            yield
+    app.state.context.doorbell.close()
     database.close()
 
 

@@ -32,7 +32,8 @@ def report(settings: Settings) -> Iterator[Line]:
     yield from _guarded("torch", _torch)
     for name in LIBRARIES:
         yield name, version(name), True
-    yield from _guarded("data folder", lambda: _folder(settings))
+    yield from _guarded("data folder", lambda: _data_folder(settings))
+    yield from _guarded("storage folder", lambda: _storage_folder(settings))
     yield from _guarded("database", lambda: _database(settings))
     yield from _guarded("datasets", lambda: _datasets(settings))
 
@@ -42,7 +43,9 @@ def _guarded(name: str, lines: Callable[[], Iterator[Line]]) -> Iterator[Line]:
     try:
         yield from lines()
     except Exception as error:  # noqa: BLE001 - any failure is a finding
-        yield name, f"{type(error).__name__}: {error}", False
+        # The driver's own words, in one line: SQLAlchemy's add the statement and a link.
+        words = " ".join(str(getattr(error, "orig", error)).split())
+        yield name, f"{type(error).__name__}: {words}", False
 
 
 def _torch() -> Iterator[Line]:
@@ -57,14 +60,27 @@ def _torch() -> Iterator[Line]:
     yield "one small step", f"{warm_up() * 1e6:.0f} microseconds", True
 
 
-def _folder(settings: Settings) -> Iterator[Line]:
-    existing = next(
-        path for path in (settings.data_dir, *settings.data_dir.resolve().parents) if path.exists()
-    )
+def _data_folder(settings: Settings) -> Iterator[Line]:
+    """Look where it is, or would be made."""
+    above = (settings.data_dir, *settings.data_dir.resolve().parents)
+    yield _folder("data folder", settings.data_dir, existing=next(path for path in above if path.exists()))
+
+
+def _storage_folder(settings: Settings) -> Iterator[Line]:
+    folder = settings.storage_dir
+    if folder is None:
+        return
+    if folder.exists():
+        yield _folder("storage folder", folder, existing=folder)
+    else:
+        yield "storage folder", f"{folder} is not there: is it mounted?", False
+
+
+def _folder(name: str, folder: Path, *, existing: Path) -> Line:
     free = shutil.disk_usage(existing).free
     writable = existing.is_dir() and os.access(existing, os.W_OK)
-    state = f"{settings.data_dir} ({free / 2**30:.1f} GiB free{'' if writable else ', NOT writable'})"
-    yield "data folder", state, writable and free > MIN_FREE_BYTES
+    state = f"{folder} ({free / 2**30:.1f} GiB free{'' if writable else ', NOT writable'})"
+    return name, state, writable and free > MIN_FREE_BYTES
 
 
 def _database(settings: Settings) -> Iterator[Line]:
@@ -72,18 +88,13 @@ def _database(settings: Settings) -> Iterator[Line]:
     if not settings.database_url and not path.exists():
         yield "database", "not there yet: `fitd serve` or `fitd migrate` creates it", True
         return
-    database = Database(settings.effective_database_url)
-    current = migrations.schema_is_current(database)
-    with database.engine.connect() as connection:
-        mode = (
-            connection.exec_driver_sql("PRAGMA journal_mode").scalar()
-            if connection.dialect.name == "sqlite"
-            else "-"
-        )
-        found = f"{connection.dialect.name} {'.'.join(str(n) for n in connection.dialect.server_version_info or ())}"
+    with contextlib.closing(Database(settings.effective_database_url)) as database:
+        current = migrations.schema_is_current(database)
+        with database.engine.connect() as connection:
+            about = database.system.about(connection)
     yield (
         "database",
-        f"{found}, journal {mode}, schema {'current' if current else 'NOT current: run fitd migrate'}",
+        f"{about}, schema {'current' if current else 'NOT current: run fitd migrate'}",
         current,
     )
 

@@ -18,7 +18,7 @@ __all__ = ["Supervisor", "listen"]
 logger = structlog.get_logger(__name__)
 
 STOP_SECONDS = 5.0
-"""A child that has not ended so long after it was asked is killed."""
+"""A child that has not ended so long after it was asked, and after the time that trainings are given, is killed."""
 LOOK_SECONDS = 0.05
 """How often the children are looked at."""
 BACKOFF_SECONDS = 1.0
@@ -83,7 +83,9 @@ class _Child:
             )
 
     def _count_death(self, exit_code: int) -> None:
-        soon = time.monotonic() - self._started < SHORT_LIFE_SECONDS
+        # What was killed from outside did not fail by itself: it is started again without delay, however often.
+        failed = exit_code != -signal.SIGKILL
+        soon = failed and time.monotonic() - self._started < SHORT_LIFE_SECONDS
         self._short_lives = self._short_lives + 1 if soon else 0
         logger.error("process died", process=self.name, exit_code=exit_code, soon_in_a_row=self._short_lives)
 
@@ -97,13 +99,14 @@ class _Child:
         if self._process is not None:
             self._process.terminate()
 
-    def join(self, deadline: float) -> None:
-        """Wait for the end of the process; past the deadline, end it."""
-        if self._process is None:
-            return
-        try:
-            self._process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    def end(self) -> None:
+        """End the process by force if it is still there."""
+        if self._process is not None and self.is_running:
             logger.warning("process does not stop, killing it", process=self.name)
             self._process.kill()
             self._process.wait()
@@ -117,10 +120,12 @@ class Supervisor:
         fd = listening.fileno()
         self._api = _Child("api", ["api", "--fd", str(fd)], environment=environment, fds=(fd,))
         self._children = [self._api, _Child("worker", ["worker"], environment=environment, fds=())]
+        self._stop_seconds = settings.drain_seconds + STOP_SECONDS
         self._stopping = False
+        self._hurried = False
 
     def run(self) -> int:
-        """Run until SIGTERM or SIGINT, then stop both children side by side.
+        """Run until SIGTERM or SIGINT, then stop both children side by side; a second signal kills them.
 
         Returns:
             The exit code: 1 when a child would not come up.
@@ -136,15 +141,18 @@ class Supervisor:
             time.sleep(LOOK_SECONDS)
         for child in self._children:
             child.stop()
-        deadline = time.monotonic() + STOP_SECONDS
+        deadline = time.monotonic() + self._stop_seconds
         for child in self._children:
-            child.join(deadline)
+            while child.is_running and time.monotonic() < deadline and not self._hurried:
+                time.sleep(LOOK_SECONDS)
+            child.end()
         if self._api.hopeless:
             logger.error("gave up: the API dies again and again at its start")
         logger.info("stopped")
         return 1 if self._api.hopeless else 0
 
     def _stop(self, *_: object) -> None:
+        self._hurried = self._stopping
         self._stopping = True
 
 

@@ -1,5 +1,6 @@
 """What all tests share: the tutorial's spec, a fresh database, and the real service as a process."""
 
+import contextlib
 import copy
 import json
 import os
@@ -17,12 +18,21 @@ import pytest
 
 from service import migrations
 from service.db import Database
+from tests.postgres import PostgresServer, what_is_missing
 
 # The same cases each time: a push is not refused for what it did not touch. `make explore` draws new ones.
 hypothesis.settings.register_profile("steady", derandomize=True)
 hypothesis.settings.load_profile("steady")
 
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--machine-runs", type=int, help="runs of the state machine of jobs: make chaos asks for more"
+    )
+
+
 TUTORIAL = json.loads((ROOT / "examples" / "tutorial.json").read_text("utf-8"))
 
 
@@ -32,13 +42,51 @@ def tutorial() -> dict[str, Any]:
     return copy.deepcopy(TUTORIAL)
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    """An empty, migrated SQLite database."""
-    database = Database(f"sqlite:///{tmp_path / 'fitd.db'}")
-    migrations.migrate(database)
-    yield database
-    database.close()
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server for all tests that want one; skips them where it is not installed."""
+    if missing := what_is_missing():
+        pytest.skip(missing)
+    server = PostgresServer()
+    yield server
+    server.close()
+
+
+@contextlib.contextmanager
+def _on_sqlite(request: pytest.FixtureRequest, *, migrated: bool, name: str = "fitd") -> Iterator[Database]:
+    folder: Path = request.getfixturevalue("tmp_path")
+    with contextlib.closing(Database(f"sqlite:///{folder / name}.db")) as database:
+        if migrated:
+            migrations.migrate(database)
+        yield database
+
+
+@contextlib.contextmanager
+def _on_postgresql(
+    request: pytest.FixtureRequest, *, migrated: bool, name: str = "fitd"
+) -> Iterator[Database]:
+    server: PostgresServer = request.getfixturevalue("postgres")
+    url = server.create(migrated=migrated)
+    with contextlib.closing(Database(url)) as database:
+        yield database
+    server.drop(url)
+
+
+SYSTEMS = {"sqlite": _on_sqlite, "postgresql": _on_postgresql}
+
+
+@pytest.fixture(params=list(SYSTEMS))
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A migrated database without a row: each test runs on SQLite and on PostgreSQL."""
+    with SYSTEMS[request.param](request, migrated=True) as database:
+        yield database
+
+
+@pytest.fixture(params=list(SYSTEMS))
+def empty(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A database without a schema."""
+    with SYSTEMS[request.param](request, migrated=False) as database:
+        yield database
 
 
 class Service:
@@ -47,7 +95,7 @@ class Service:
     def __init__(self, data_dir: Path, **environment: str) -> None:
         self.data_dir = data_dir
         self._log = (data_dir.parent / f"{data_dir.name}.log").open("ab")
-        self._environment = {**os.environ, "FITD_LOG_FORMAT": "json", **environment}
+        self.environment = {**os.environ, "FITD_LOG_FORMAT": "json", **environment}
         self.process = self._start(port=0)
         self.url = self._wait_for_url()
         self.client = httpx2.Client(base_url=self.url, timeout=30)
@@ -69,7 +117,7 @@ class Service:
             "--port",
             str(port),
         ]
-        return subprocess.Popen(command, env=self._environment, stderr=self._log, cwd=ROOT)
+        return subprocess.Popen(command, env=self.environment, stderr=self._log, cwd=ROOT)
 
     def _wait_for_url(self) -> str:
         deadline = time.monotonic() + 30
@@ -139,6 +187,12 @@ class Service:
             pid for pid, command in self.children(self.pid_of("worker")).items() if "spawn_main" in command
         ]
 
+    def second_worker(self, slots: int = 1) -> subprocess.Popen[bytes]:
+        """Start another worker on the same folder; whoever asked for it ends it."""
+        command = [sys.executable, "-m", "service", "worker", "--data-dir", str(self.data_dir)]
+        command += ["--slots", str(slots)]
+        return subprocess.Popen(command, cwd=ROOT, env=self.environment, stderr=self._log)
+
     def stop(self) -> float:
         """Stop the service as Ctrl-C does, and tell the seconds it took."""
         started = time.monotonic()
@@ -147,10 +201,26 @@ class Service:
             self.process.wait(20)
         return time.monotonic() - started
 
-    def restart(self) -> None:
-        """Start again on the same folder and address, after the service was stopped or killed."""
+    def kill(self) -> None:
+        """Kill the supervisor, and wait until all that it had started has noticed."""
+        below = [*self.children(), *self.runner_pids()]
+        self.process.kill()
+        self.process.wait()
+        deadline = time.monotonic() + 10
+        while left := [pid for pid in below if Path(f"/proc/{pid}").exists()]:
+            assert time.monotonic() < deadline, f"still there: {left}"
+            time.sleep(0.05)
+
+    def restart(self, *, ready: bool = True) -> None:
+        """Start again on the same folder and address, after the service was stopped or killed.
+
+        It is ready when a runner is warm; before that it answers already.
+        """
         self.process = self._start(port=int(self.url.rsplit(":", 1)[1]))
-        self.wait_until_ready()
+        if ready:
+            self.wait_until_ready()
+        else:
+            self._wait_for_url()
 
     def close(self) -> None:
         self.client.close()

@@ -5,9 +5,8 @@ import contextlib
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
-from service.doorbell import JOB_CHANGED, Listener
+from service.doorbell import Listener
 
 __all__ = ["Changes"]
 
@@ -21,15 +20,14 @@ class Changes:
         self.stopping = False
 
     @contextlib.asynccontextmanager
-    async def listening(self, folder: Path) -> AsyncIterator[None]:
+    async def hearing(self, listener: Listener) -> AsyncIterator[None]:
         """Listen to the doorbell while the block runs."""
         loop = asyncio.get_running_loop()
-        with Listener(folder, JOB_CHANGED) as listener:
-            loop.add_reader(listener, lambda: self._wake(listener.messages()))
-            try:
-                yield
-            finally:
-                loop.remove_reader(listener)
+        loop.add_reader(listener, lambda: self._wake(listener.messages()))
+        try:
+            yield
+        finally:
+            loop.remove_reader(listener)
 
     def stop(self) -> None:
         """Let all waiting end now: the service is going away."""

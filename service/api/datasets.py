@@ -23,7 +23,6 @@ from service.datasets import repository, service
 from service.datasets.orm import Dataset
 from service.exceptions import DatasetInUse, DatasetNotFound, DiskFull, InvalidRequest, Problem
 from service.jobs.uses import job_that_needs
-from service.spec.base import NUL_HINT
 from service.spec.schema import Schema
 from service.tables.files import open_dataset, read_manifest
 from service.tables.orders import Budget, Delimiter, Format, Header, ReadOptions, ReadOrder, digest_of
@@ -56,7 +55,6 @@ _ONLY_FOR: dict[str, tuple[Format, ...]] = {
     "category": ("csv", "ndjson"),
     "column": ("npy", "idx"),
 }
-_TEXTS = {"name", "column", "category", "join"}
 _CURL = "curl --data-binary @table.csv -H 'Content-Type: text/csv'"
 _INSTEAD = {
     "": "",
@@ -140,7 +138,6 @@ async def upload(  # noqa: PLR0913 - each is a query parameter
         gzip=_is_gzip(request),
     )
     _check_applicable(request, options.format)
-    _check_characters(request)
     coming = _Upload(running=running, owner=owner, name=name, options=options, join=join)
     with _full_disks_told():
         try:
@@ -189,17 +186,6 @@ def _check_applicable(request: Request, kind: Format) -> None:
         )
         for name in _ONLY_FOR
         if name in request.query_params and kind not in _ONLY_FOR[name]
-    ]
-    if problems:
-        raise InvalidRequest(problems)
-
-
-def _check_characters(request: Request) -> None:
-    """Refuse a text that databases cannot keep."""
-    problems = [
-        Problem(None, "invalid_text", f"`{name}` has the character NUL in it.", NUL_HINT, name)
-        for name, text in request.query_params.multi_items()
-        if name in _TEXTS and "\0" in text
     ]
     if problems:
         raise InvalidRequest(problems)

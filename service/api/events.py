@@ -10,9 +10,11 @@ from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
-from service.api.context import Context, Owner, Running
+from service.api.context import Calling, Context, Running, Secret
+from service.api.keyring import Caller
 from service.api.problems import documented
 from service.api.views import event_view
+from service.exceptions import DatabaseBusy
 from service.jobs import repository, service
 from service.jobs.lifecycle import TERMINAL, Status
 from service.jobs.orm import JobEvent
@@ -50,22 +52,34 @@ LastEventId = Annotated[
         **documented(401, 404, 422),
     },
 )
-async def events(running: Running, owner: Owner, job_id: str, last_event_id: LastEventId = 0) -> Response:
+async def events(
+    running: Running, caller: Calling, secret: Secret, job_id: str, last_event_id: LastEventId = 0
+) -> Response:
     """Stream status changes, history and log lines as they happen, from the beginning or after `Last-Event-ID`."""
-    first, ended = await run_in_threadpool(_load, running, owner, job_id, last_event_id)
+    first, ended = await run_in_threadpool(_load, running, caller.owner, job_id, last_event_id)
     if ended and not first:
         # A browser's EventSource reconnects for ever, unless it is told that there is no content.
         return Response(status_code=204)
-    stream = _stream(running, owner, job_id, last_event_id)
+    stream = _stream(running, caller, secret, job_id, last_event_id)
     return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
-async def _stream(running: Context, owner: str, job_id: str, last: int) -> AsyncIterator[bytes]:
-    """Send what is there, wait for news, repeat; no database session is held while waiting."""
+async def _stream(
+    running: Context, caller: Caller, secret: bytes | None, job_id: str, last: int
+) -> AsyncIterator[bytes]:
+    """Send what is there, wait for news, repeat; no database session is held while waiting.
+
+    A key that is revoked meanwhile ends the stream: who holds it is told so when he comes back.
+    """
     spoke = time.monotonic()
     with running.changes.of(job_id) as news:
         while not running.changes.stopping:
-            loaded, ended = await run_in_threadpool(_load, running, owner, job_id, last)
+            try:
+                if not await running.keyring.still_admits(caller, secret):
+                    return
+                loaded, ended = await run_in_threadpool(_load, running, caller.owner, job_id, last)
+            except DatabaseBusy:
+                loaded, ended = [], False  # It passes: whoever follows need not notice.
             for event_id, chunk in loaded:
                 yield chunk
                 last = event_id

@@ -1,4 +1,4 @@
-"""Jobs: submit, validate, list, get, cancel, delete."""
+"""Jobs: submit, validate, list, get, delete."""
 
 import itertools
 import re
@@ -10,9 +10,11 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
+from service import failpoints
 from service.api import examples
 from service.api.bodies import INLINE_BYTES, json_body, request_body
-from service.api.context import Context, Owner, Running
+from service.api.context import Calling, Context, Owner, Running, bounds_of
+from service.api.keyring import Caller
 from service.api.problems import documented
 from service.api.schemas import Job as JobOut
 from service.api.schemas import JobList, Validation
@@ -20,7 +22,7 @@ from service.api.views import job_view, job_views, json_response
 from service.db import after_commit
 from service.doorbell import JOB_CHANGED, JOB_QUEUED
 from service.exceptions import InvalidRequest, Problem
-from service.jobs import attempts, repository, service
+from service.jobs import repository, service, workers
 from service.jobs.library import DatabaseLibrary
 from service.jobs.lifecycle import TERMINAL, Status
 from service.jobs.orm import Job
@@ -33,7 +35,7 @@ from service.spec.library import EmptyLibrary
 from service.spec.plan import Plan
 from service.spec.stored import StoredData
 
-__all__ = ["router"]
+__all__ = ["IdempotencyKey", "Prefer", "accepted", "router"]
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -91,12 +93,21 @@ Prefer = Annotated[
     openapi_extra=request_body(JobSpec, examples.JOBS),
 )
 async def submit(
-    running: Running, owner: Owner, sent: Sent, idempotency_key: IdempotencyKey = None, prefer: Prefer = None
+    running: Running,
+    caller: Calling,
+    sent: Sent,
+    idempotency_key: IdempotencyKey = None,
+    prefer: Prefer = None,
 ) -> Response:
     """Queue a job and answer 202, or wait for its end as `Prefer: wait` asks."""
     body, plan = sent
+    job_id = await run_in_threadpool(_submit, running, caller, body, plan, idempotency_key)
+    return await accepted(running, caller.owner, job_id, prefer)
+
+
+async def accepted(running: Context, owner: str, job_id: str, prefer: str | None) -> Response:
+    """Answer for a job that was just queued: 202 at once, or when it has ended as `Prefer: wait` asks."""
     wait = _preferred_wait(prefer)
-    job_id = await run_in_threadpool(_submit, running, owner, body, plan, idempotency_key)
     view, _ = await _when_ended(running, owner, job_id, wait)
     headers = {"Location": f"/v1/jobs/{job_id}"}
     if wait:
@@ -104,10 +115,14 @@ async def submit(
     return json_response(view, 200 if wait and view["terminal"] else 202, headers)
 
 
-def _submit(running: Context, owner: str, body: bytes, plan: Plan, key: str | None) -> str:
+def _submit(running: Context, caller: Caller, body: bytes, plan: Plan, key: str | None) -> str:
     with running.database.write() as session:
-        job = service.submit(session, plan=plan, body=body, owner=owner, idempotency_key=key)
+        bounds = bounds_of(running, caller)
+        job = service.submit(
+            session, plan=plan, body=body, owner=caller.owner, idempotency_key=key, bounds=bounds
+        )
         after_commit(session, lambda: running.doorbell.ring(JOB_QUEUED))
+    failpoints.hit("submitted")
     return job.id
 
 
@@ -156,7 +171,7 @@ async def validate(running: Running, _owner: Owner, sent: Sent) -> Response:
 
 def _validation(running: Context, plan: Plan) -> dict[str, Any]:
     with running.database.read() as session:
-        measured = [worker.about.get("step_seconds") for worker in attempts.workers(session)]
+        measured = [worker.about.get("step_seconds") for worker in workers.listed(session)]
     step_seconds = next((one for one in measured if one), None)
     return {
         "object": "validation",
@@ -263,22 +278,6 @@ async def get(
     if etag.removeprefix("W/") in known or "*" in known:
         return Response(status_code=304, headers={"ETag": etag})
     return json_response(view, headers={"ETag": etag})
-
-
-@router.post(
-    "/{job_id}/cancel",
-    operation_id="cancel_job",
-    summary="Cancel a job",
-    status_code=202,
-    responses={202: _JOB, **documented(401, 404, 409)},
-)
-def cancel(running: Running, owner: Owner, job_id: str) -> Response:
-    """Ask a job to stop: a queued one ends at once, a running one keeps what it has learnt so far."""
-    with running.database.write() as session:
-        job = service.cancel(session, job_id, owner=owner)
-        after_commit(session, lambda: running.doorbell.ring(JOB_CHANGED, job.id))
-        view = job_view(session, job)
-    return json_response(view, 202)
 
 
 @router.delete(

@@ -15,7 +15,8 @@ from service.api.problems import documented
 from service.api.schemas import Capabilities, Health, Readiness
 from service.api.views import json_response
 from service.db import now
-from service.jobs import attempts
+from service.exceptions import DatabaseBusy
+from service.jobs import workers
 from service.jobs.orm import Worker
 from service.spec.catalog import catalog
 
@@ -55,19 +56,19 @@ def readyz(running: Running) -> Response:
 def _checks(running: Context) -> dict[str, str]:
     try:
         with running.database.read() as session:
-            workers = _alive(attempts.workers(session))
-    except sa.exc.SQLAlchemyError:
+            alive = _alive(workers.listed(session))
+    except (DatabaseBusy, sa.exc.SQLAlchemyError):
         return {"database": "not reachable", "workers": "unknown"}
-    if not workers:
+    if not alive:
         return {"database": "ok", "workers": "none is running"}
     return {
         "database": "ok",
-        "workers": "ok" if any(worker.warm for worker in workers) else "still warming up",
+        "workers": "ok" if any(worker.warm for worker in alive) else "still warming up",
     }
 
 
-def _alive(workers: Iterable[Worker]) -> list[Worker]:
-    return [worker for worker in workers if now() - worker.seen_at < SEEN_WITHIN]
+def _alive(listed: Iterable[Worker]) -> list[Worker]:
+    return [worker for worker in listed if now() - worker.seen_at < SEEN_WITHIN]
 
 
 @router.get(
@@ -94,7 +95,7 @@ def capabilities(running: Running, _owner: Owner) -> Response:
     """List models, layers, losses, optimizers, schedulers and all else by name, each with the JSON Schema of its parameters; and the limits of a job."""
     with running.database.read() as session:
         devices = {
-            name for worker in _alive(attempts.workers(session)) for name in worker.about.get("devices", [])
+            name for worker in _alive(workers.listed(session)) for name in worker.about.get("devices", [])
         }
     return json_response(
         {

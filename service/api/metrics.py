@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.db import Database
-from service.jobs import attempts, repository
+from service.jobs import repository, workers
 from service.jobs.lifecycle import Status
 
 __all__ = ["CONTENT_TYPE_LATEST", "RequestMetrics", "exposition"]
@@ -46,13 +46,13 @@ class _FromDatabase(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         with self._database.read() as session:
             counts = repository.count_by_status(session)
-            workers = attempts.workers(session)
+            listed = workers.listed(session)
         jobs = GaugeMetricFamily("fitd_jobs", "Jobs by state.", labels=["status"])
         for status in Status:
             jobs.add_metric([status], counts.get(status, 0))
         yield jobs
         slots = GaugeMetricFamily("fitd_worker_slots", "Slots of the workers.", labels=["worker", "state"])
-        for worker in workers:
+        for worker in listed:
             slots.add_metric([worker.id, "warm"], worker.warm)
             slots.add_metric([worker.id, "cold"], worker.slots - worker.warm)
         yield slots

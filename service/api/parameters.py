@@ -9,7 +9,7 @@ from service.spec.columns import did_you_mean
 __all__ = ["no_unknown_parameters"]
 
 
-def no_unknown_parameters(request: Request) -> None:
+async def no_unknown_parameters(request: Request) -> None:
     """Refuse a query parameter that the endpoint does not have: a typing error would otherwise go unnoticed.
 
     Raises:

@@ -10,14 +10,21 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match
 
 from service import exceptions
 from service.exceptions import InvalidRequest, Problem, ServiceError
 
-__all__ = ["STATUS_OF", "ProblemDetails", "UnsupportedMediaType", "documented", "install", "problem_response"]
+__all__ = [
+    "STATUS_OF",
+    "ProblemDetails",
+    "UnsupportedMediaType",
+    "documented",
+    "error_response",
+    "install",
+    "problem_response",
+]
 
 logger = structlog.get_logger(__name__)
 
@@ -34,7 +41,7 @@ class Unauthorized(ServiceError):
     """This service wants an API key."""
 
     code = "unauthorized"
-    hint = "Send `Authorization: Bearer <key>` with the key that the service was started with."
+    hint = "Send `Authorization: Bearer <key>`. The operator has the keys: `fitd keys create` makes one."
 
 
 class BodyTooLarge(ServiceError):
@@ -53,9 +60,11 @@ STATUS_OF: dict[type[ServiceError], int] = {
     exceptions.DatasetInUse: 409,
     exceptions.DatasetTooLarge: 413,
     exceptions.DatasetDamaged: 500,
+    exceptions.CheckpointDamaged: 500,
     exceptions.DiskFull: 507,
     exceptions.StorageBusy: 503,
     exceptions.PictureNotAvailable: 404,
+    exceptions.CheckpointNotFound: 404,
     exceptions.NoParameters: 409,
     exceptions.StateConflict: 409,
     exceptions.IdempotencyConflict: 422,
@@ -65,6 +74,12 @@ STATUS_OF: dict[type[ServiceError], int] = {
     exceptions.DatabaseBusy: 503,
     UnsupportedMediaType: 415,
     Unauthorized: 401,
+    exceptions.Forbidden: 403,
+    exceptions.CrossOrigin: 403,
+    exceptions.WrongHost: 421,
+    exceptions.QuotaExceeded: 429,
+    exceptions.QueueFull: 429,
+    exceptions.RateLimited: 429,
     BodyTooLarge: 413,
 }
 """The status of each error that can reach a caller; anything else is a 500, and a fault of the service."""
@@ -117,9 +132,16 @@ class ProblemDetails(BaseModel):
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe the problem responses of an endpoint for its OpenAPI entry."""
+    """Describe the problem responses of an endpoint for its OpenAPI entry.
+
+    Where a key is asked for, it may also be one that does not allow the call, or not so often.
+    """
+    if HTTPStatus.UNAUTHORIZED in statuses:
+        statuses = (*statuses, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS)
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": content} for status in sorted(statuses)
+    }
 
 
 def problem_response(
@@ -161,15 +183,21 @@ def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, functools.partial(_http_exception, routes))
-    app.add_exception_handler(OperationalError, _database_error)
     app.add_exception_handler(Exception, _unexpected)
 
 
 async def _service_error(_request: Request, error: Exception) -> Response:
     if not isinstance(error, ServiceError):
         raise error
+    return error_response(error)
+
+
+def error_response(error: ServiceError) -> Response:
+    """Build the answer that tells an error: for handlers, and for middleware, which no handler stands above."""
     problems = error.problems if isinstance(error, InvalidRequest) else None
-    headers = _HEADERS.get(type(error))
+    headers = dict(_HEADERS.get(type(error), {}))
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
     return problem_response(
         STATUS_OF[type(error)],
         code=error.code,
@@ -215,14 +243,6 @@ def _allowed(routes: Sequence[BaseRoute], request: Request) -> str:
     matching = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
     return ", ".join(
         sorted({method for route in matching for method in getattr(route, "methods", None) or ()})
-    )
-
-
-async def _database_error(_request: Request, error: Exception) -> Response:
-    """A read that the database refuses, as `Database.write` says it of writes; the log has the statement."""
-    logger.error("the database refuses a read", exc_info=error)
-    return await _service_error(
-        _request, exceptions.DatabaseBusy("The database cannot be read at the moment.")
     )
 
 

@@ -12,6 +12,7 @@ from service.spec.values import Cell, Values
 
 __all__ = [
     "Capabilities",
+    "CheckpointList",
     "Event",
     "EventMessage",
     "Health",
@@ -41,8 +42,10 @@ class Progress(Wire):
     """Epochs in all."""
     fraction: float
     """Share of the training that is done, from 0 to 1."""
+    seconds: float
+    """Training time so far, all attempts together; waiting and pauses do not count."""
     eta_seconds: float | None
-    """Seconds that the rest will take at the pace so far, as of the last report."""
+    """Training time that the rest will take at the pace so far, as of the last report."""
     train_loss: float | None
     """Loss of the last recorded epoch."""
     dev_loss: float | None
@@ -160,6 +163,23 @@ class EffectiveSpec(JobSpec):
     """The spec with every default and every choice of the service filled in: sent again, it repeats the fit."""
 
 
+class Cause(Wire):
+    """Why a job changed its state, where the state alone does not say it."""
+
+    code: str
+    """`requested`, `runner_died`, `worker_died`, `worker_silent`, `worker_stopped`, `claim_lost` or `killed`."""
+    message: str
+
+
+class Transition(Wire):
+    """A change of state."""
+
+    status: Status
+    at: datetime
+    attempt: int
+    cause: Cause | None
+
+
 class Job(Wire):
     """One request to train, with its life cycle."""
 
@@ -176,8 +196,14 @@ class Job(Wire):
     progress: Progress
     queue: Queue | None
     """Only while the job is queued."""
+    priority: int
+    """Jobs of a higher priority are taken from the queue first."""
     attempt: int
     """How often a worker has taken the job."""
+    transitions: list[Transition]
+    """Every change of state with its date, the newest last; of a job with very many, the newest hundred."""
+    rerun_of: str | None
+    """The job whose spec this one repeats."""
     device: str | None
     seed: int
     spec: EffectiveSpec
@@ -219,6 +245,38 @@ class Validation(Wire):
     estimated_seconds: float
     """Estimated training time on the workers at hand, without the queue; within a factor of about three."""
     warnings: list[Advice]
+
+
+class Checkpoint(Wire):
+    """A point from which a job can go on."""
+
+    object: Literal["checkpoint"]
+    job_id: str
+    number: int
+    """Counts the checkpoints of the job."""
+    attempt: int
+    reason: Literal["interval", "pause", "drain"]
+    created_at: datetime
+    epoch: int
+    """Completed epochs at that moment."""
+    fraction: float
+    """Share of the training that was done, from 0 to 1."""
+    digest: str
+    """SHA-256 of the file."""
+    bytes: int
+    """Size of the file."""
+    environment: dict[str, Any]
+    """What must be equal for going on bit for bit."""
+    links: dict[str, str]
+
+
+class CheckpointList(Wire):
+    """The checkpoints of a job, the newest first."""
+
+    object: Literal["list"]
+    data: list[Checkpoint]
+    has_more: Literal[False]
+    next_after: None
 
 
 Series = list[float | None]
@@ -319,6 +377,8 @@ class StatusEvent(Wire):
     stop_reason: StopReason | None
     attempt: int
     error: JobError | None
+    cause: Cause | None = None
+    """Why, where the state alone does not say it."""
 
 
 class HistoryEvent(Wire):

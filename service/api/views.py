@@ -1,7 +1,6 @@
 """From rows of the database to the JSON that callers see."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import orjson
@@ -12,9 +11,12 @@ from service.api.pictures import Plot
 from service.jobs import repository
 from service.jobs.history import History
 from service.jobs.lifecycle import TERMINAL, Status
-from service.jobs.orm import Job, JobEvent
+from service.jobs.orm import Checkpoint, Job, JobEvent
 
-__all__ = ["event_view", "history_columns", "job_view", "job_views", "json_response"]
+__all__ = ["checkpoint_view", "event_view", "history_columns", "job_view", "job_views", "json_response"]
+
+MAX_TRANSITIONS = 100
+"""The newest changes of state that a job shows; its events have them all."""
 
 
 def json_response(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -32,10 +34,16 @@ def job_views(session: Session, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """Describe several jobs, with one query for each kind of thing."""
     seqs = [job.seq for job in jobs]
     specs, metadata = repository.spec_text(session, seqs), repository.metadata_of(session, seqs)
-    return [_job(session, job, spec=specs[job.seq], metadata=metadata[job.seq]) for job in jobs]
+    events = repository.transitions(session, seqs)
+    return [
+        _job(session, job, spec=specs[job.seq], metadata=metadata[job.seq], events=events[job.seq])
+        for job in jobs
+    ]
 
 
-def _job(session: Session, job: Job, *, spec: str, metadata: dict[str, str]) -> dict[str, Any]:
+def _job(
+    session: Session, job: Job, *, spec: str, metadata: dict[str, str], events: Sequence[JobEvent]
+) -> dict[str, Any]:
     status = Status(job.status)
     queue = {"jobs_ahead": repository.jobs_ahead(session, job)} if status == Status.QUEUED else None
     return {
@@ -50,7 +58,10 @@ def _job(session: Session, job: Job, *, spec: str, metadata: dict[str, str]) -> 
         "finished_at": job.finished_at,
         "progress": _progress(job),
         "queue": queue,
+        "priority": job.priority,
         "attempt": job.attempt,
+        "transitions": [_transition(event) for event in events[-MAX_TRANSITIONS:]],
+        "rerun_of": job.rerun_of,
         "device": job.device,
         "seed": job.seed,
         # The text goes out as it was stored: megabytes of inline rows are not parsed for each poll.
@@ -67,23 +78,58 @@ def _progress(job: Job) -> dict[str, Any]:
         "epoch": job.epoch,
         "epochs": job.epochs,
         "fraction": job.fraction,
-        "eta_seconds": None
-        if job.status in TERMINAL
-        else _eta(job.started_at, job.progress_at, job.fraction),
+        "seconds": job.seconds,
+        "eta_seconds": None if job.status in TERMINAL else _eta(job.seconds, job.fraction),
         "train_loss": job.train_loss,
         "dev_loss": job.dev_loss,
     }
 
 
-def _eta(started: datetime | None, reported: datetime | None, fraction: float) -> float | None:
-    if started is None or reported is None or fraction <= 0:
-        return None
-    return max(0.0, (reported - started).total_seconds() * (1 - fraction) / fraction)
+def _eta(seconds: float, fraction: float) -> float | None:
+    return seconds * (1 - fraction) / fraction if fraction > 0 else None
+
+
+def _transition(event: JobEvent) -> dict[str, Any]:
+    """Describe a change of state. Events of an earlier version have no cause."""
+    return {
+        "status": event.data["status"],
+        "at": event.at,
+        "attempt": event.attempt,
+        "cause": event.data.get("cause"),
+    }
+
+
+def checkpoint_view(job: Job, row: Checkpoint) -> dict[str, Any]:
+    """Describe a checkpoint."""
+    return {
+        "object": "checkpoint",
+        "job_id": job.id,
+        "number": row.number,
+        "attempt": row.attempt,
+        "reason": row.reason,
+        "created_at": row.created_at,
+        "epoch": row.epoch,
+        "fraction": row.fraction,
+        "digest": row.digest,
+        "bytes": row.size,
+        "environment": row.environment,
+        "links": {"self": f"/v1/jobs/{job.id}/checkpoints/{row.number}"},
+    }
 
 
 def _links(job_id: str) -> dict[str, str]:
     base = f"/v1/jobs/{job_id}"
-    parts = ("history", "events", "parameters", "predict", "cancel")
+    parts = (
+        "history",
+        "events",
+        "parameters",
+        "predict",
+        "checkpoints",
+        "cancel",
+        "pause",
+        "resume",
+        "rerun",
+    )
     plots = {f"plot_{name}": f"{base}/plots/{name}" for name in Plot}
     return {"self": base, **{part: f"{base}/{part}" for part in parts}, **plots}
 

@@ -1,13 +1,24 @@
 """All SQL about datasets. Functions take a session and never commit."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from service.datasets.orm import Dataset, DatasetSchema
 
-__all__ = ["delete", "digests", "find", "find_by_digest", "insert", "page", "schema_text"]
+__all__ = [
+    "delete",
+    "digests",
+    "digests_of",
+    "everything",
+    "find",
+    "find_by_digest",
+    "hold",
+    "insert",
+    "page",
+    "schema_text",
+]
 
 
 def insert(session: Session, dataset: Dataset, *, schema: str) -> Dataset:
@@ -63,3 +74,23 @@ def delete(session: Session, dataset: Dataset) -> bool:
 def digests(session: Session) -> frozenset[str]:
     """Name all datasets of all owners."""
     return frozenset(session.scalars(sa.select(DatasetSchema.digest)))
+
+
+def everything(session: Session) -> Sequence[Dataset]:
+    """List all datasets of all owners, oldest first."""
+    return session.scalars(sa.select(Dataset).order_by(Dataset.seq)).all()
+
+
+def hold(session: Session, seqs: Collection[int]) -> Sequence[Dataset]:
+    """Take datasets in order to remove them: no job can be submitted for them before this transaction ends.
+
+    PostgreSQL: one that a job being submitted holds on to is passed over. SQLite's writers wait for each other anyway.
+    """
+    query = sa.select(Dataset).where(Dataset.seq.in_(seqs)).order_by(Dataset.seq)
+    return session.scalars(query.with_for_update(skip_locked=True)).all()
+
+
+def digests_of(session: Session, dataset_ids: Collection[str]) -> dict[str, str]:
+    """Give the digests of some datasets by their ids, those that are there."""
+    query = sa.select(Dataset.id, Dataset.digest).where(Dataset.id.in_(dataset_ids))
+    return dict(session.execute(query).all())

@@ -78,13 +78,10 @@ def get(session: Session, dataset_id: str, *, owner: str, keep: bool = False) ->
 def schema_of(session: Session, dataset_id: str, *, owner: str) -> tuple[Schema, str]:
     """Tell the columns of a dataset, and the digest that names its folder.
 
-    The dataset cannot be deleted before the session's transaction ends: a job that is inserted in it
-    and names the dataset is then seen by whoever wants to delete it.
-
     Raises:
         DatasetNotFound: There is none with this id, or it is somebody else's.
     """
-    dataset = get(session, dataset_id, owner=owner, keep=True)
+    dataset = get(session, dataset_id, owner=owner)
     return Schema.model_validate_json(repository.schema_text(session, dataset.digest)), dataset.digest
 
 

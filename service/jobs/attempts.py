@@ -1,42 +1,46 @@
-"""What workers do with jobs: claim, report, finish, give back. Every write is fenced by the attempt number."""
+"""What workers do with jobs: claim, report, finish, let go. Every write is fenced by the attempt number."""
 
 import hashlib
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from service.db import now
-from service.jobs import repository
-from service.jobs.lifecycle import ACTIVE, Status, StopReason
-from service.jobs.orm import Job, JobParameters, Worker
+from service.jobs import checkpoints, repository
+from service.jobs.lifecycle import ACTIVE, LET_GO, Status, StopReason
+from service.jobs.orm import Checkpoint, Job, JobParameters
 from service.jobs.repository import NewEpochs
 
 __all__ = [
+    "Arrived",
+    "Claim",
     "Ended",
     "JobRef",
+    "NewCheckpoint",
     "Progress",
-    "beat",
-    "beats",
-    "cancelling",
+    "Start",
+    "arrived",
+    "begin",
     "claim",
     "crashed",
     "finish",
-    "forget_worker",
-    "held_by",
-    "orphans",
-    "register_worker",
-    "release",
+    "keep",
+    "let_go",
+    "overdue",
     "report",
     "resume",
-    "spec_of",
-    "workers",
 ]
 
-POISON_HINT = "The training process died again and again, perhaps for lack of memory: make the job smaller."
+POISON_HINT = (
+    "The training process died again and again without getting further, perhaps for lack of memory: "
+    "make the job smaller."
+)
+TIME_HINT = (
+    "Raise training.max_seconds, take fewer epochs, or make one step smaller: it has to end to be stopped."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,40 @@ class JobRef:
 
     id: str
     attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job that was taken.
+
+    Attributes:
+        ref: The job and the attempt.
+        seconds_left: Training time that it may still take; None where it has no limit.
+    """
+
+    ref: JobRef
+    seconds_left: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What an attempt begins with.
+
+    Attributes:
+        spec: The effective spec, as JSON text.
+        seconds: Training time of the attempts before.
+        max_seconds: Training time that all attempts may take together.
+        recorded: Epochs whose history is recorded.
+        fraction: Share of the training that is recorded as done.
+        checkpoints: From which it may go on, the newest first.
+    """
+
+    spec: str
+    seconds: float
+    max_seconds: float | None
+    recorded: int
+    fraction: float
+    checkpoints: Sequence[Checkpoint]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +95,52 @@ class Progress:
         epochs: The history since the last report, with at least a `train_loss`.
         device: The torch device.
         environment: What must be equal for another attempt to repeat the training bit for bit.
+        seconds: Training time so far, all attempts together.
     """
 
     fraction: float | None
     epochs: NewEpochs
     device: str
     environment: dict[str, Any]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class NewCheckpoint:
+    """A checkpoint whose file is written.
+
+    Attributes:
+        number: Counts the checkpoints of the job.
+        reason: `interval`, `pause` or `drain`.
+        epoch: Completed epochs at that moment.
+        fraction: Share of the training that was done.
+        path: Of the file, below the folder of the checkpoints.
+        digest: SHA-256 of the file.
+        size: Bytes of the file.
+    """
+
+    number: int
+    reason: str
+    epoch: int
+    fraction: float
+    path: str
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """How much of what an attempt has told is recorded.
+
+    Attributes:
+        status: The job's state.
+        epochs: Epochs whose history is recorded.
+        checkpoint: Number of the newest checkpoint; 0 where there is none.
+    """
+
+    status: Status
+    epochs: int
+    checkpoint: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,61 +154,113 @@ class Ended:
     error: dict[str, str] | None = None
 
 
-def claim(session: Session, *, worker_id: str, limit: int) -> list[JobRef]:
-    """Take the jobs that have waited longest, each under a new attempt number."""
-    claimed: list[JobRef] = []
+def claim(session: Session, *, worker_id: str, limit: int) -> list[Claim]:
+    """Take the jobs of the highest priority that have waited longest, each under a new attempt number."""
+    claimed: list[Claim] = []
     for job_id, started_at in repository.next_queued(session, limit).items():
         moved = repository.move(
             session,
             job_id,
             Status.RUNNING,
+            sources={Status.QUEUED},
             add={"attempt": 1},
             worker_id=worker_id,
             started_at=started_at or now(),
         )
         if moved is not None:
-            claimed.append(JobRef(moved.id, moved.attempt))
+            left = None if moved.max_seconds is None else max(0.0, moved.max_seconds - moved.seconds)
+            claimed.append(Claim(JobRef(moved.id, moved.attempt), left))
     return claimed
 
 
-def spec_of(session: Session, ref: JobRef) -> str | None:
-    """Read the effective spec of a claimed job as JSON text; None when the lease is lost."""
-    job = repository.find(session, ref.id)
-    if job is None or job.attempt != ref.attempt or job.status not in ACTIVE:
+def begin(session: Session, ref: JobRef) -> Start | None:
+    """Read what an attempt begins with; None when the lease is lost."""
+    job = _held(session, ref)
+    if job is None:
         return None
-    return repository.spec_text(session, [job.seq])[job.seq]
+    return Start(
+        spec=repository.spec_text(session, [job.seq])[job.seq],
+        seconds=job.seconds,
+        max_seconds=job.max_seconds,
+        recorded=job.epoch,
+        fraction=job.fraction,
+        checkpoints=checkpoints.newest_first(session, job) if ref.attempt > 1 else (),
+    )
 
 
-def resume(session: Session, ref: JobRef, environment: dict[str, Any]) -> int | None:
-    """Find out what an earlier attempt has left.
+def arrived(session: Session, ref: JobRef) -> Arrived | None:
+    """Tell how much is recorded, for an attempt whose last write was left in doubt; None when the lease is lost."""
+    job = _held(session, ref)
+    if job is None:
+        return None
+    newest = next((one.number for one in checkpoints.newest_first(session, job)), 0)
+    return Arrived(Status(job.status), job.epoch, newest)
 
-    In an equal environment this attempt repeats the recorded history bit for bit, so it stays and is
-    not told again; otherwise it is dropped, and a log event says so.
+
+def _held(session: Session, ref: JobRef) -> Job | None:
+    job = repository.find(session, ref.id)
+    return job if job is not None and job.attempt == ref.attempt and job.status in ACTIVE else None
+
+
+def resume(
+    session: Session,
+    ref: JobRef,
+    *,
+    environment: dict[str, Any],
+    checkpoint: Checkpoint | None,
+    notes: Sequence[str] = (),
+) -> int | None:
+    """Fit what an earlier attempt has left to where this one goes on from.
+
+    In an equal environment this attempt repeats bit for bit what is recorded beyond the checkpoint, so it stays
+    and is not told again; otherwise it is dropped, and a log event says so.
+
+    Args:
+        session: A writing session.
+        ref: The attempt.
+        environment: What must be equal for that.
+        checkpoint: Where it goes on; None where it starts again.
+        notes: Warnings to log as events of the job.
 
     Returns:
         The number of epochs whose history is recorded, or None when the lease is lost.
     """
-    job = repository.find(session, ref.id)
-    if job is None or job.attempt != ref.attempt or job.status not in ACTIVE:
+    job = _held(session, ref)
+    if job is None:
         return None
-    if job.epoch == 0 or job.environment == environment:
+    number, done, fraction = (
+        (0, 0, 0.0) if checkpoint is None else (checkpoint.number, checkpoint.epoch, checkpoint.fraction)
+    )
+    differs = job.environment not in (None, environment) and job.epoch > done
+    passed_over = [one for one in checkpoints.newest_first(session, job) if one.number > number]
+    if not (differs or passed_over or notes):
         return job.epoch
-    changed = repository.touch(session, ref.id, sources=ACTIVE, fence=ref.attempt, epoch=0, fraction=0.0)
+    changes: dict[str, Any] = {"epoch": done, "fraction": fraction} if differs else {}
+    changed = repository.touch(session, ref.id, sources=ACTIVE, fence=ref.attempt, **changes)
     if changed is None:
         return None
-    repository.drop_history(session, changed)
-    message = (
-        "The job starts again from epoch 1 on another machine or version; its earlier history is dropped."
+    # What was passed over is damaged or does not fit: nobody is to go on from it later.
+    checkpoints.drop(session, changed, after=number)
+    if differs:
+        repository.drop_history(session, changed, after=done)
+        notes = [*notes, _other_environment(done)]
+    for message in notes:
+        repository.add_event(session, changed, "log", {"level": "warning", "message": message})
+    return changed.epoch
+
+
+def _other_environment(done: int) -> str:
+    return (
+        f"The job goes on after epoch {done} on another machine or version, where numbers round differently; "
+        "its history beyond that is dropped and told anew."
     )
-    repository.add_event(session, changed, "log", {"level": "warning", "message": message})
-    return 0
 
 
 def report(session: Session, ref: JobRef, progress: Progress) -> Status | None:
     """Record progress and history.
 
     Returns:
-        The job's state, by which a cancel is heard; None when the lease is lost and nothing was recorded.
+        The job's state, by which a cancel or a pause is heard; None when the lease is lost and nothing was recorded.
     """
     job = repository.touch(session, ref.id, sources=ACTIVE, fence=ref.attempt, **_values(progress))
     if job is None:
@@ -139,8 +269,37 @@ def report(session: Session, ref: JobRef, progress: Progress) -> Status | None:
     return Status(job.status)
 
 
+def keep(
+    session: Session, ref: JobRef, progress: Progress, new: NewCheckpoint
+) -> tuple[Status, list[str]] | None:
+    """Record a checkpoint together with the history up to it. Progress like this makes earlier crashes forgotten.
+
+    Returns:
+        The job's state, and the paths of the files that no row names any more; None when the lease is lost.
+    """
+    values = {**_values(progress), "crashes": 0}
+    job = repository.touch(session, ref.id, sources=ACTIVE, fence=ref.attempt, **values)
+    if job is None:
+        return None
+    repository.add_history(session, job, progress.epochs)
+    row = Checkpoint(
+        job_seq=job.seq,
+        number=new.number,
+        attempt=ref.attempt,
+        reason=new.reason,
+        created_at=now(),
+        epoch=new.epoch,
+        fraction=new.fraction,
+        path=new.path,
+        digest=new.digest,
+        size=new.size,
+        environment=progress.environment,
+    )
+    return Status(job.status), checkpoints.add(session, row)
+
+
 def finish(session: Session, ref: JobRef, progress: Progress, ended: Ended) -> bool:
-    """Record the one result of a job with the rest of its history.
+    """Record the one result of a job with the rest of its history. Its checkpoints are not needed any more.
 
     Returns:
         False when the lease is lost and nothing was recorded.
@@ -155,51 +314,80 @@ def finish(session: Session, ref: JobRef, progress: Progress, ended: Ended) -> b
         stop_reason=ended.stop_reason,
         **values,
     )
-    if job is not None and ended.parameters is not None:
+    if job is None:
+        return False
+    checkpoints.drop(session, job)
+    if ended.parameters is not None:
         digest = hashlib.sha256(ended.parameters).hexdigest()
         session.add(JobParameters(job_seq=job.seq, digest=digest, data=ended.parameters))
-    return job is not None
+    return True
 
 
-def release(session: Session, ref: JobRef) -> bool:
-    """Give a job back to the queue, uncounted, because its worker is being stopped.
-
-    A job that is being cancelled ends here.
-    """
-    return _give_back(session, ref, crashes=0, max_crashes=1) is not None
-
-
-def crashed(session: Session, ref: JobRef, *, max_crashes: int) -> Status | None:
-    """Record that the process of an attempt died: back to the queue, or failed when it died too often.
+def let_go(session: Session, ref: JobRef, *, cause: Mapping[str, str]) -> Status | None:
+    """Give a job back, uncounted: to the queue, or to where it was asked to go.
 
     Returns:
         The job's new state, or None when the attempt had ended or lost its lease before.
     """
-    return _give_back(session, ref, crashes=1, max_crashes=max_crashes)
+    job = repository.touch(session, ref.id, sources=ACTIVE, fence=ref.attempt, worker_id=None)
+    return None if job is None else _goes(session, job, ref, cause)
 
 
-def _give_back(session: Session, ref: JobRef, *, crashes: int, max_crashes: int) -> Status | None:
+def crashed(session: Session, ref: JobRef, *, max_crashes: int, cause: Mapping[str, str]) -> Status | None:
+    """Record that the process of an attempt died: as `let_go`, but failed when it died too often without progress.
+
+    Returns:
+        The job's new state, or None when the attempt had ended or lost its lease before.
+    """
     job = repository.touch(
-        session, ref.id, sources=ACTIVE, fence=ref.attempt, add={"crashes": crashes}, worker_id=None
+        session, ref.id, sources=ACTIVE, fence=ref.attempt, add={"crashes": 1}, worker_id=None
     )
     if job is None:
         return None
-    if job.status == Status.CANCELLING:
-        moved = repository.move(
-            session, job.id, Status.CANCELLED, fence=ref.attempt, stop_reason=StopReason.CANCELLED
-        )
-    elif crashes and job.crashes >= max_crashes:
-        error = {
-            "code": "worker_crashed",
-            "message": f"The training process died {job.crashes} times.",
-            "hint": POISON_HINT,
-        }
-        moved = repository.move(
-            session, job.id, Status.FAILED, fence=ref.attempt, stop_reason=StopReason.ERROR, error=error
-        )
-    else:
-        moved = repository.move(session, job.id, Status.QUEUED, fence=ref.attempt)
-    return None if moved is None else Status(moved.status)
+    if job.status != Status.RUNNING or job.crashes < max_crashes:
+        return _goes(session, job, ref, cause)
+    error = {
+        "code": "worker_crashed",
+        "message": f"The training process died {job.crashes} times in a row. {cause['message']}",
+        "hint": POISON_HINT,
+    }
+    return _fails(session, ref, StopReason.ERROR, error)
+
+
+def overdue(session: Session, ref: JobRef) -> Status | None:
+    """Record that a job was ended by force, because it did not stop by itself when its time was over.
+
+    Returns:
+        The job's new state, or None when the attempt had ended or lost its lease before.
+    """
+    job = _held(session, ref)
+    if job is None or job.status != Status.RUNNING:
+        return None if job is None else let_go(session, ref, cause=KILLED)
+    message = f"The job was still in one step when its {job.max_seconds:g} seconds were over."
+    error = {"code": "max_runtime", "message": message, "hint": TIME_HINT}
+    return _fails(session, ref, StopReason.MAX_RUNTIME, error)
+
+
+KILLED = {"code": "killed", "message": "The training did not stop by itself and was ended by force."}
+
+
+def _goes(session: Session, job: Job, ref: JobRef, cause: Mapping[str, str]) -> Status | None:
+    target = LET_GO[Status(job.status)]
+    reason = StopReason.CANCELLED if target is Status.CANCELLED else None
+    moved = repository.move(session, ref.id, target, fence=ref.attempt, cause=cause, stop_reason=reason)
+    if moved is not None and target is Status.CANCELLED:
+        checkpoints.drop(session, moved)
+    return None if moved is None else target
+
+
+def _fails(session: Session, ref: JobRef, reason: StopReason, error: Mapping[str, str]) -> Status | None:
+    moved = repository.move(
+        session, ref.id, Status.FAILED, fence=ref.attempt, stop_reason=reason, error=dict(error)
+    )
+    if moved is None:
+        return None
+    checkpoints.drop(session, moved)
+    return Status.FAILED
 
 
 def _values(progress: Progress) -> dict[str, Any]:
@@ -207,6 +395,7 @@ def _values(progress: Progress) -> dict[str, Any]:
         "progress_at": now(),
         "device": progress.device,
         "environment": progress.environment,
+        "seconds": progress.seconds,
     }
     if progress.fraction is not None:
         values["fraction"] = progress.fraction
@@ -220,54 +409,3 @@ def _values(progress: Progress) -> dict[str, Any]:
 def _last_number(series: Sequence[float]) -> float | None:
     """Give the last value; None where there is none, or it is not a finite number."""
     return series[-1] if series and math.isfinite(series[-1]) else None
-
-
-def register_worker(session: Session, worker_id: str, *, slots: int) -> None:
-    """Make a worker known before it claims anything."""
-    session.add(Worker(id=worker_id, started_at=now(), seen_at=now(), beat=0, slots=slots, warm=0, about={}))
-
-
-def beat(session: Session, worker_id: str, *, warm: int, about: dict[str, Any]) -> bool:
-    """Renew all leases of a worker; False when it is not known (any more)."""
-    statement = (
-        sa.update(Worker)
-        .where(Worker.id == worker_id)
-        .values(beat=Worker.beat + 1, seen_at=now(), warm=warm, about=about)
-        .returning(Worker.id)
-    )
-    return session.scalar(statement) is not None
-
-
-def workers(session: Session) -> Sequence[Worker]:
-    """List the workers that are, or were until lately, alive."""
-    return session.scalars(sa.select(Worker).order_by(Worker.started_at)).all()
-
-
-def beats(session: Session) -> dict[str, int]:
-    """Read the heartbeat counter of each worker; whoever watches them ages them by a clock of his own."""
-    return dict(session.execute(sa.select(Worker.id, Worker.beat)).all())
-
-
-def held_by(session: Session, worker_ids: Collection[str]) -> Sequence[JobRef]:
-    """List the jobs whose lease these workers hold."""
-    query = sa.select(Job.id, Job.attempt).where(Job.worker_id.in_(worker_ids), Job.status.in_(ACTIVE))
-    return [JobRef(job_id, attempt) for job_id, attempt in session.execute(query)]
-
-
-def orphans(session: Session) -> Sequence[JobRef]:
-    """List the jobs under way whose worker is in no list."""
-    query = sa.select(Job.id, Job.attempt).where(
-        Job.status.in_(ACTIVE), Job.worker_id.is_not(None), Job.worker_id.not_in(sa.select(Worker.id))
-    )
-    return [JobRef(job_id, attempt) for job_id, attempt in session.execute(query)]
-
-
-def cancelling(session: Session, worker_id: str) -> Sequence[JobRef]:
-    """List the jobs of a worker that were asked to stop and have not yet stopped."""
-    query = sa.select(Job.id, Job.attempt).where(Job.worker_id == worker_id, Job.status == Status.CANCELLING)
-    return [JobRef(job_id, attempt) for job_id, attempt in session.execute(query)]
-
-
-def forget_worker(session: Session, worker_id: str) -> None:
-    """Take a worker out of the list."""
-    session.execute(sa.delete(Worker).where(Worker.id == worker_id))

@@ -2,7 +2,18 @@
 
 from enum import StrEnum
 
-__all__ = ["ACTIVE", "TERMINAL", "TRANSITIONS", "Status", "StopReason", "sources_of"]
+__all__ = [
+    "ACTIVE",
+    "CANCEL",
+    "LET_GO",
+    "PAUSE",
+    "RESUME",
+    "TERMINAL",
+    "TRANSITIONS",
+    "Status",
+    "StopReason",
+    "sources_of",
+]
 
 
 class Status(StrEnum):
@@ -53,7 +64,8 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.QUEUED: frozenset({Status.RUNNING, Status.PAUSED, Status.CANCELLED}),
     # Back to queued: the worker died or was stopped, and another attempt may begin.
     Status.RUNNING: TERMINAL | {Status.QUEUED, Status.PAUSING, Status.CANCELLING},
-    Status.PAUSING: TERMINAL | {Status.PAUSED, Status.CANCELLING},
+    # Back to running: the pause was called off before the worker let go.
+    Status.PAUSING: TERMINAL | {Status.PAUSED, Status.RUNNING, Status.CANCELLING},
     Status.PAUSED: frozenset({Status.QUEUED, Status.CANCELLED}),
     # The first commit wins: a job that finishes before it hears of the cancel has finished.
     Status.CANCELLING: TERMINAL,
@@ -61,6 +73,36 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.FAILED: frozenset(),
     Status.CANCELLED: frozenset(),
 }
+
+LET_GO: dict[Status, Status] = {
+    Status.RUNNING: Status.QUEUED,
+    Status.PAUSING: Status.PAUSED,
+    Status.CANCELLING: Status.CANCELLED,
+}
+"""Where a job goes when its worker lets go of it before its end, whether it wants to or dies: where it was asked to go."""
+
+CANCEL: dict[Status, Status] = {
+    Status.QUEUED: Status.CANCELLED,
+    Status.PAUSED: Status.CANCELLED,
+    Status.RUNNING: Status.CANCELLING,
+    Status.PAUSING: Status.CANCELLING,
+    Status.CANCELLING: Status.CANCELLING,
+}
+"""What a cancel does in each state; nothing in `cancelling`, and elsewhere it is refused."""
+
+PAUSE: dict[Status, Status] = {
+    Status.QUEUED: Status.PAUSED,
+    Status.RUNNING: Status.PAUSING,
+    Status.PAUSING: Status.PAUSING,
+    Status.PAUSED: Status.PAUSED,
+}
+"""What a pause does in each state."""
+
+RESUME: dict[Status, Status] = {
+    Status.PAUSED: Status.QUEUED,
+    Status.PAUSING: Status.RUNNING,
+}
+"""What a resume does in each state."""
 
 
 def sources_of(target: Status) -> frozenset[Status]:

@@ -37,6 +37,7 @@ class Job(Base):
         sa.UniqueConstraint("owner", "idempotency_key"),
         sa.Index("ix_jobs_queue", "status", sa.text("priority DESC"), "seq"),
         sa.Index("ix_jobs_name", "name"),
+        sa.Index("ix_jobs_owner_status", "owner", "status"),
         {"sqlite_autoincrement": True},
     )
 

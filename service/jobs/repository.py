@@ -1,4 +1,4 @@
-"""All SQL about jobs. Functions take a session and never commit."""
+"""All SQL about jobs, but for checkpoints and workers. Functions take a session and never commit."""
 
 import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -34,10 +34,12 @@ __all__ = [
     "next_queued",
     "page",
     "parameters",
+    "sent_text",
     "spec_sizes",
     "spec_text",
     "status_of",
     "touch",
+    "transitions",
 ]
 
 
@@ -51,10 +53,19 @@ def insert(session: Session, job: Job, *, sent: str, effective: str, metadata: M
     return job
 
 
-def find(session: Session, job_id: str, *, owner: str | None = None) -> Job | None:
-    """Look a job up by its id, of any owner or of one only."""
+def find(session: Session, job_id: str, *, owner: str | None = None, hold: bool = False) -> Job | None:
+    """Look a job up by its id, of any owner or of one only.
+
+    Args:
+        session: Any session; a writing one if the job is to be held.
+        job_id: The job.
+        owner: Whose.
+        hold: Let nobody change it before this transaction ends. SQLite's writers wait for each other anyway.
+    """
     query = sa.select(Job).where(Job.id == job_id)
-    return session.scalar(query if owner is None else query.where(Job.owner == owner))
+    query = query if owner is None else query.where(Job.owner == owner)
+    held = query.with_for_update().execution_options(populate_existing=True)
+    return session.scalar(held if hold else query)
 
 
 def status_of(session: Session, job_id: str, *, owner: str) -> Status | None:
@@ -138,6 +149,11 @@ def spec_text(session: Session, seqs: Sequence[int]) -> dict[int, str]:
     return dict(session.execute(query).all())
 
 
+def sent_text(session: Session, job: Job) -> str:
+    """Read the spec of a job as it was sent, as JSON text."""
+    return session.scalars(sa.select(JobSpecText.sent).where(JobSpecText.job_seq == job.seq)).one()
+
+
 def spec_sizes(session: Session, seqs: Sequence[int]) -> dict[int, int]:
     """Tell how many characters the effective specs of several jobs have."""
     query = sa.select(JobSpecText.job_seq, sa.func.length(JobSpecText.effective)).where(
@@ -154,8 +170,8 @@ def count_by_status(session: Session) -> dict[str, int]:
 
 def jobs_ahead(session: Session, job: Job) -> int:
     """Count the queued jobs that a worker takes before this one."""
-    query = sa.select(sa.func.count()).where(Job.status == Status.QUEUED, Job.seq < job.seq)
-    return session.scalar(query) or 0
+    before = sa.or_(Job.priority > job.priority, sa.and_(Job.priority == job.priority, Job.seq < job.seq))
+    return session.scalar(sa.select(sa.func.count()).where(Job.status == Status.QUEUED, before)) or 0
 
 
 def anything_queued(session: Session) -> bool:
@@ -164,20 +180,26 @@ def anything_queued(session: Session) -> bool:
 
 
 def next_queued(session: Session, limit: int) -> dict[str, datetime | None]:
-    """Give the queued jobs that have waited longest, by id, each with the time when it was first started."""
+    """Give the queued jobs of the highest priority that have waited longest, by id, each with its first start."""
     query = (
-        sa.select(Job.id, Job.started_at).where(Job.status == Status.QUEUED).order_by(Job.seq).limit(limit)
+        sa.select(Job.id, Job.started_at)
+        .where(Job.status == Status.QUEUED)
+        .order_by(Job.priority.desc(), Job.seq)
+        .limit(limit)
     )
-    return dict(session.execute(query).all())
+    # What another worker is taking at this moment is passed over. SQLite's writers wait for each other anyway.
+    return dict(session.execute(query.with_for_update(skip_locked=True)).all())
 
 
-def move(
+def move(  # noqa: PLR0913 - all that one change of state carries, by keyword
     session: Session,
     job_id: str,
     to: Status,
     *,
+    sources: Collection[Status] | None = None,
     fence: int | None = None,
     epochs: NewEpochs | None = None,
+    cause: Mapping[str, str] | None = None,
     add: Mapping[str, int] | None = None,
     **values: Any,  # noqa: ANN401 - columns
 ) -> Job | None:
@@ -189,9 +211,11 @@ def move(
         session: A writing session.
         job_id: The job; its present state is checked in the database, in the same statement.
         to: The new state.
+        sources: The states from which it is to change, when not all that the table allows are meant.
         fence: When a worker asks: its attempt number. Any other in the row refuses the change, and so
             does a state in which no worker holds the job: after a requeue the number is still the old one.
         epochs: History to append before the event of the change.
+        cause: Why, where the new state alone does not say it: `code` and `message`.
         add: Numbers to add to columns.
         values: Other columns to set with it.
 
@@ -200,11 +224,12 @@ def move(
     """
     if to in TERMINAL:
         values = {"finished_at": now(), "worker_id": None, **values}
-    sources = sources_of(to) if fence is None else sources_of(to) & ACTIVE
-    changed = touch(session, job_id, sources=sources, fence=fence, add=add, status=to, **values)
+    allowed = sources_of(to) if fence is None else sources_of(to) & ACTIVE
+    allowed = allowed if sources is None else allowed & frozenset(sources)
+    changed = touch(session, job_id, sources=allowed, fence=fence, add=add, status=to, **values)
     if changed is not None:
         add_history(session, changed, epochs)
-        add_event(session, changed, "status", _status_event(changed))
+        add_event(session, changed, "status", _status_event(changed, cause))
     return changed
 
 
@@ -300,10 +325,27 @@ def add_history(session: Session, job: Job, epochs: NewEpochs | None) -> None:
     add_event(session, job, "history", {}, first_epoch=epochs.first)
 
 
-def drop_history(session: Session, job: Job) -> None:
-    """Forget the history of a job and the events that told it."""
-    session.execute(sa.delete(JobEvent).where(JobEvent.job_seq == job.seq, JobEvent.type == "history"))
-    session.execute(sa.delete(HistoryChunk).where(HistoryChunk.job_seq == job.seq))
+def drop_history(session: Session, job: Job, *, after: int) -> None:
+    """Forget the history after an epoch, and the events that told it; a chunk across that epoch is cut."""
+    session.execute(sa.delete(JobEvent).where(JobEvent.job_seq == job.seq, JobEvent.first_epoch > after))
+    owned = HistoryChunk.job_seq == job.seq
+    session.execute(sa.delete(HistoryChunk).where(owned, HistoryChunk.first_epoch > after))
+    across = session.scalar(
+        sa.select(HistoryChunk).where(owned).order_by(HistoryChunk.first_epoch.desc()).limit(1)
+    )
+    if across is not None and across.first_epoch + across.epochs - 1 > after:
+        rest = _unpacked(across).between(across.first_epoch, after)
+        across.epochs = len(rest.epochs)
+        across.data = pack({name: rest.columns[name].tolist() for name in across.columns})
+
+
+def transitions(session: Session, seqs: Sequence[int]) -> dict[int, list[JobEvent]]:
+    """Read the status events of several jobs at once: each change of state with its date and cause."""
+    found: dict[int, list[JobEvent]] = {seq: [] for seq in seqs}
+    query = sa.select(JobEvent).where(JobEvent.job_seq.in_(seqs), JobEvent.type == "status")
+    for event in session.scalars(query.order_by(JobEvent.id)):
+        found[event.job_seq].append(event)
+    return found
 
 
 def history(session: Session, job: Job, *, first: int = 1, last: int | None = None) -> History:
@@ -326,7 +368,7 @@ def _unpacked(chunk: HistoryChunk) -> History:
     return unpack(chunk.data, names=chunk.columns, first_epoch=chunk.first_epoch)
 
 
-def _status_event(job: Job) -> dict[str, Any]:
+def _status_event(job: Job, cause: Mapping[str, str] | None = None) -> dict[str, Any]:
     status = Status(job.status)
     return {
         "status": status,
@@ -334,4 +376,5 @@ def _status_event(job: Job) -> dict[str, Any]:
         "stop_reason": job.stop_reason,
         "attempt": job.attempt,
         "error": job.error,
+        "cause": cause,
     }

@@ -1,15 +1,19 @@
 """What callers can do with jobs. Nothing here commits: whoever opened the session does."""
 
 import base64
+import contextlib
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from service.datasets import service as datasets
 from service.db import now
 from service.exceptions import (
+    CheckpointNotFound,
     DatasetNotFound,
     IdempotencyConflict,
     InvalidRequest,
@@ -19,19 +23,38 @@ from service.exceptions import (
     Problem,
     StateConflict,
 )
-from service.jobs import repository
-from service.jobs.lifecycle import TERMINAL, Status, StopReason
-from service.jobs.orm import Job, JobParameters
+from service.jobs import checkpoints, quotas, repository
+from service.jobs.lifecycle import CANCEL, PAUSE, RESUME, TERMINAL, Status, StopReason
+from service.jobs.orm import Checkpoint, Job, JobParameters
 from service.jobs.repository import JobFilter
 from service.jobs.uses import job_that_starts_from, keep_parameters
 from service.spec.plan import Plan
 from service.spec.stored import StoredData
 
-__all__ = ["cancel", "delete", "get", "list_jobs", "parameters_of", "status_of", "submit"]
+__all__ = [
+    "cancel",
+    "checkpoint_of",
+    "checkpoints_of",
+    "delete",
+    "get",
+    "list_jobs",
+    "parameters_of",
+    "pause",
+    "resume",
+    "status_of",
+    "submit",
+]
 
 
 def submit(
-    session: Session, *, plan: Plan, body: bytes, owner: str, idempotency_key: str | None = None
+    session: Session,
+    *,
+    plan: Plan,
+    body: bytes,
+    owner: str,
+    idempotency_key: str | None = None,
+    rerun_of: str | None = None,
+    bounds: quotas.Bounds = quotas.UNBOUNDED,
 ) -> Job:
     """Queue a job. Once the session's transaction is committed, the job will be trained.
 
@@ -41,9 +64,13 @@ def submit(
         body: The body it was read from.
         owner: Whose job it is.
         idempotency_key: The same key with the same body gives the job that was submitted first.
+        rerun_of: The job whose spec it repeats.
+        bounds: How many jobs there may be with it; a repetition adds none.
 
     Raises:
         IdempotencyConflict: The key was used with another body.
+        QueueFull: The service has as many waiting jobs as it takes.
+        QuotaExceeded: The owner has as many unfinished jobs as allowed.
         InvalidSpec: The dataset, or the job to start from, was deleted meanwhile.
     """
     digest = hashlib.sha256(body).hexdigest()
@@ -51,6 +78,7 @@ def submit(
         known = repository.find_by_idempotency_key(session, owner=owner, key=idempotency_key)
         if known is not None:
             return _repeated(known, digest)
+    quotas.check(session, owner=owner, bounds=bounds)
     spec = plan.spec
     dataset_id = spec.data.id if isinstance(spec.data, StoredData) else None
     if dataset_id is not None:
@@ -67,18 +95,27 @@ def submit(
         status=Status.QUEUED,
         created_at=now(),
         attempt=0,
+        priority=spec.priority,
+        rerun_of=rerun_of,
         seed=spec.training.seed,
+        max_seconds=spec.training.max_seconds,
         epochs=plan.epochs,
         dataset_id=dataset_id,
         init_job_id=init_job_id,
     )
-    return repository.insert(
-        session,
-        job,
-        sent=body.decode(),
-        effective=spec.model_dump_json(exclude={"name", "metadata"}),
-        metadata=spec.metadata,
-    )
+    effective = spec.model_dump_json(exclude={"name", "metadata", "priority"})
+    try:
+        # The same key may be on its way to its commit elsewhere. Refused for that, the rest of the transaction holds.
+        with session.begin_nested() if idempotency_key else contextlib.nullcontext():
+            return repository.insert(
+                session, job, sent=body.decode(), effective=effective, metadata=spec.metadata
+            )
+    except IntegrityError:
+        key = idempotency_key or ""
+        known = repository.find_by_idempotency_key(session, owner=owner, key=key)
+        if known is None:
+            raise
+        return _repeated(known, digest)
 
 
 def _keep_dataset(session: Session, dataset_id: str, *, owner: str) -> None:
@@ -110,13 +147,19 @@ def _new_id() -> str:
     return "job_" + base64.b32encode(secrets.token_bytes(15)).decode().lower()
 
 
-def get(session: Session, job_id: str, *, owner: str) -> Job:
+def get(session: Session, job_id: str, *, owner: str, hold: bool = False) -> Job:
     """Look up a job.
+
+    Args:
+        session: Any session; a writing one if the job is to be held.
+        job_id: The job.
+        owner: Whose.
+        hold: Let nobody change it before this transaction ends: what is decided by its state then stays true.
 
     Raises:
         JobNotFound: There is none with this id, or it is somebody else's.
     """
-    job = repository.find(session, job_id, owner=owner)
+    job = repository.find(session, job_id, owner=owner, hold=hold)
     if job is None:
         raise JobNotFound(f"There is no job `{job_id[:80]}`.")
     return job
@@ -165,7 +208,7 @@ def list_jobs(
 
 
 def cancel(session: Session, job_id: str, *, owner: str) -> Job:
-    """Ask for a job to stop: at once if it is queued, else as soon as its worker hears of it.
+    """Ask for a job to stop: at once if no worker has it, else as soon as its worker hears of it.
 
     Asking again while it is being cancelled changes nothing.
 
@@ -173,19 +216,82 @@ def cancel(session: Session, job_id: str, *, owner: str) -> Job:
         JobNotFound: There is no such job.
         StateConflict: The job has ended already.
     """
-    job = get(session, job_id, owner=owner)
-    if job.status in {Status.QUEUED, Status.PAUSED}:
-        reason = StopReason.CANCELLED
-        moved = repository.move(
-            session, job.id, Status.CANCELLED, stop_reason=reason, cancel_requested_at=now()
-        )
-    elif job.status == Status.CANCELLING:
-        moved = job
-    else:
-        moved = repository.move(session, job.id, Status.CANCELLING, cancel_requested_at=now())
+    hint = "A job that has ended stays as it is; DELETE removes it."
+    return _ask(session, job_id, CANCEL, "cancelled", owner=owner, hint=hint, cancel_requested_at=now())
+
+
+def pause(session: Session, job_id: str, *, owner: str) -> Job:
+    """Ask for a job to stand still: at once if no worker has it, else after its next checkpoint.
+
+    Asking again changes nothing.
+
+    Raises:
+        JobNotFound: There is no such job.
+        StateConflict: The job has ended, or is about to.
+    """
+    hint = "Only a job that is queued or running can be paused."
+    return _ask(session, job_id, PAUSE, "paused", owner=owner, hint=hint)
+
+
+def resume(session: Session, job_id: str, *, owner: str) -> Job:
+    """Let a paused job go on from where it stood, or call a pause off that its worker has not heard of yet.
+
+    Raises:
+        JobNotFound: There is no such job.
+        StateConflict: The job is not paused.
+    """
+    hint = "Only a job that is paused, or about to be, can be resumed."
+    return _ask(session, job_id, RESUME, "resumed", owner=owner, hint=hint)
+
+
+REQUESTED = {"code": "requested", "message": "Its owner asked."}
+
+
+def _ask(
+    session: Session,
+    job_id: str,
+    ways: Mapping[Status, Status],
+    what: str,
+    *,
+    owner: str,
+    hint: str,
+    **values: Any,  # noqa: ANN401 - columns
+) -> Job:
+    """Move a job as its owner asks."""
+    # Held: a worker that claims it at this moment passes it over, or is waited for and has made it running.
+    job = get(session, job_id, owner=owner, hold=True)
+    source = Status(job.status)
+    target = ways.get(source)
+    if target is source:
+        return job
+    if target is None:
+        raise StateConflict(f"The job is {source}: it cannot be {what}.", hint=hint)
+    reason = StopReason.CANCELLED if target is Status.CANCELLED else None
+    moved = repository.move(
+        session, job.id, target, sources={source}, cause=REQUESTED, stop_reason=reason, **values
+    )
     if moved is None:
-        raise StateConflict(f"The job is {job.status}: it cannot be cancelled any more.")
+        raise AssertionError("a job that is held has changed its state")
+    if target is Status.CANCELLED:
+        checkpoints.drop(session, moved)
     return moved
+
+
+def checkpoints_of(session: Session, job: Job) -> Sequence[Checkpoint]:
+    """List the checkpoints of a job, the newest first; none once it has ended."""
+    return checkpoints.newest_first(session, job)
+
+
+def checkpoint_of(session: Session, job: Job, number: int) -> Checkpoint:
+    """Look up one checkpoint of a job.
+
+    Raises:
+        CheckpointNotFound: There is none, or not any more: only the newest ones are kept, and none after the end.
+    """
+    found = checkpoints.find(session, job, number)
+    if found is None:
+        raise CheckpointNotFound(f"The job has no checkpoint {number}.")
+    return found
 
 
 def delete(session: Session, job_id: str, *, owner: str) -> None:

@@ -89,7 +89,7 @@ def check(spec: JobSpec, limits: Limits, library: Library) -> Plan:
     _raise_any(_table_problems(spec, schema))
     plan = _with_features(spec, schema, digest)
     _raise_any(coherence_problems(plan, limits, library))
-    plan = _completed(plan)
+    plan = _completed(plan, limits)
     _raise_any([*_size_problems(plan, limits), *batch_problems(plan), *_schedule_problems(plan, limits)])
     return _with_schedule(plan)
 
@@ -136,12 +136,14 @@ def _with_features(spec: JobSpec, schema: Schema, digest: str | None) -> Plan:
     return Plan(spec.model_copy(update={"data": data.model_copy(update=changes)}), schema)
 
 
-def _completed(plan: Plan) -> Plan:
+def _completed(plan: Plan, limits: Limits) -> Plan:
     """Fill in every choice that the caller left open."""
     training = plan.spec.training
     seed = secrets.randbelow(2**31) if training.seed is None else training.seed
     size = largest_batch(plan) if training.batch_size == "auto" else training.batch_size
-    plan = plan.with_changes(training=training.model_copy(update={"seed": seed, "batch_size": size}))
+    seconds = training.max_seconds or limits.max_seconds
+    choices = {"seed": seed, "batch_size": size, "max_seconds": seconds}
+    plan = plan.with_changes(training=training.model_copy(update=choices))
     evaluation = plan.spec.evaluation
     if evaluation.metrics is None:
         metrics = default_metrics(plan.spec.loss, targets=len(plan.targets))
@@ -168,6 +170,7 @@ def _size_problems(plan: Plan, limits: Limits) -> list[Problem]:
         *over_limit("/data", "rows", plan.schema.rows, limits.max_rows),
         *over_limit("/training/epochs", "epochs in all trainings", plan.epochs, limits.max_epochs),
         *over_limit("/training/epochs", "steps", plan.gradients, limits.max_steps),
+        *over_limit("/training/epochs", "history points", plan.history_points, limits.max_history_points),
         *over_limit("/model", "parameters", plan.parameter_count, limits.max_parameters),
         *over_limit("/data", "bytes of memory at its peak", job_bytes(plan), limits.max_job_bytes),
     ]

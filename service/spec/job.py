@@ -29,6 +29,8 @@ class JobSpec(SpecModel):
     """A name for people; need not be unique."""
     metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=16, default_factory=dict)]
     """Up to 16 pairs of strings to find the job by."""
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    """Jobs of a higher priority are taken from the queue first; it is no part of what is fitted."""
     data: DataSpec
     """Where the rows come from."""
     preprocessing: PreprocessingSpec = PreprocessingSpec()

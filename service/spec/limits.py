@@ -1,6 +1,8 @@
 """The bounds of a job, checked by arithmetic before anything is built."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.exceptions import Problem
 
@@ -30,9 +32,17 @@ class Limits(BaseModel):
     """Trained numbers of one model."""
     max_job_bytes: int = 2 * 2**30
     """Estimated peak memory of one job, data included."""
+    max_training_bytes: Annotated[int, Field(ge=0)] = 4 * 2**30
+    """Memory that one training on the CPU may take beyond that of its idle process, held to on Linux; 0 for no bound."""
+    max_seconds: float = 7 * 86_400.0
+    """Training time of one job, all attempts together."""
+    max_history_points: int = 20_000_000
+    """Numbers in the history of one job: epochs times series."""
+    max_queued_jobs: Annotated[int, Field(ge=1)] = 10_000
+    """Jobs of all owners together that wait for a worker, paused ones included; a submission beyond it gets 429."""
 
 
-def over_limit(pointer: str, what: str, value: int, limit: int) -> list[Problem]:
+def over_limit(pointer: str, what: str, value: float, limit: float) -> list[Problem]:
     """Give the problem of a value above its limit, or nothing."""
     if value <= limit:
         return []

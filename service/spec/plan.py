@@ -112,6 +112,13 @@ class Plan:
         return self.runs * self.spec.training.epochs
 
     @property
+    def history_points(self) -> int:
+        """Numbers in the history at most: of each epoch the losses, the learning rate, and what is evaluated in it."""
+        evaluation = self.spec.evaluation
+        metrics = len(evaluation.metrics or ()) if evaluation.every else 0
+        return self.epochs * (3 + (self.runs > 1) + metrics)
+
+    @property
     def gradients(self) -> int:
         """Gradients that all trainings compute at most: one for each step, but for optimizers that ask again."""
         return math.ceil(self.epochs * self.steps_per_epoch * self.spec.optimizer.evaluations_per_step)

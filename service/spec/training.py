@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError, ValidationError
 
 from service.exceptions import Problem
 from service.spec.augmentation import Augmentation
-from service.spec.base import NonNegative, SpecModel
+from service.spec.base import NonNegative, Positive, SpecModel
 from service.spec.limits import Limits, over_limit
 
 __all__ = ["BatchSize", "Device", "Dtype", "EarlyStopping", "TrainingSpec"]
@@ -61,6 +61,9 @@ class TrainingSpec(SpecModel):
     """Number format of data and parameters."""
     device: Device = "auto"
     """Where to train; `auto` takes an accelerator if the worker has one."""
+    max_seconds: Positive | None = None
+    """Training time after which the job stops and keeps what it has learnt; waiting and pauses do not count.
+    Left out, it is the service's limit."""
     early_stopping: EarlyStopping | None = None
     """Stop before the last epoch when the fit no longer gets better."""
     augmentation: Annotated[tuple[Augmentation, ...], Field(max_length=20)] = ()
@@ -72,6 +75,7 @@ class TrainingSpec(SpecModel):
     def problems(self, limits: Limits) -> list[Problem]:
         """Tell what is above its limit; pointers are relative to `training`."""
         found = over_limit("/epochs", "epochs", self.epochs, limits.max_epochs)
+        found += over_limit("/max_seconds", "seconds", self.max_seconds or 0, limits.max_seconds)
         if self.drop_last and not isinstance(self.batch_size, int) and self.batch_size == "full":
             message = "One batch of all rows has no smaller last one."
             found.append(Problem("/drop_last", "incompatible_fields", message, "Choose a batch_size."))

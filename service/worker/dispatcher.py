@@ -1,6 +1,7 @@
 """The dispatcher: claims jobs for free slots, keeps their leases, and takes over from workers that died."""
 
 import contextlib
+import math
 import secrets
 import signal
 import socket
@@ -9,13 +10,16 @@ from collections.abc import Iterable
 from multiprocessing.connection import wait
 
 import structlog
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
+from service import failpoints
 from service.db import Database
-from service.doorbell import JOB_CHANGED, JOB_QUEUED, Doorbell, Listener
+from service.doorbell import JOB_CHANGED, JOB_QUEUED, Doorbell, Listener, doorbell, listen
 from service.exceptions import DatabaseBusy
-from service.jobs import attempts, repository
-from service.jobs.attempts import JobRef
+from service.jobs import attempts, repository, workers
+from service.jobs.attempts import Claim, JobRef
+from service.jobs.lifecycle import Status
+from service.retention.keeper import Keeper
 from service.settings import Settings
 from service.worker import entry
 from service.worker.executor import Executor, Exit, ExitKind
@@ -30,27 +34,38 @@ logger = structlog.get_logger(__name__)
 
 BEAT_SECONDS = 2.0
 """Time between two heartbeats; a lease outlives several of them."""
-DRAIN_SECONDS = 0.6
-"""Time that a stopping worker gives its runners to give their jobs back: within the second of a Ctrl-C."""
+STOPPED = {"code": "worker_stopped", "message": "Its worker was stopped."}
+ASTRAY = {"code": "claim_lost", "message": "Its worker never learnt that it had it."}
+DIED = {"code": "worker_died", "message": "Its worker died."}
+SILENT = {"code": "worker_silent", "message": "Its worker gave no sign of life for too long."}
 
 
 class Dispatcher:
     """The loop of one worker."""
 
     def __init__(
-        self, settings: Settings, *, database: Database, executor: Executor, listener: Listener
+        self,
+        settings: Settings,
+        *,
+        database: Database,
+        executor: Executor,
+        listener: Listener,
+        doorbell: Doorbell,
     ) -> None:
         self.worker_id = f"worker_{secrets.token_hex(8)}"
         self._settings = settings
         self._database = database
         self._executor = executor
         self._listener = listener
-        self._doorbell = Doorbell(settings.doorbell_dir)
+        self._doorbell = doorbell
         self._watch = LeaseWatch(lease_seconds=settings.lease_seconds)
-        self._presence = Presence(settings.data_dir / "workers", self.worker_id)
+        self._presence = Presence(settings.workers_dir, self.worker_id)
         self._beat_due = 0.0
-        self._cancelling: dict[JobRef, float] = {}
-        self._unsettled: list[JobRef] = []
+        self._asked: dict[JobRef, float] = {}
+        """When each job that is to stop or to pause was first seen so, on the monotonic clock."""
+        self._deadlines: dict[JobRef, float] = {}
+        """When each job that has a limit of time is ended by force, on the monotonic clock."""
+        self._unsettled: list[Exit] = []
 
     def run(self, stop: socket.socket) -> None:
         """Work until `stop` becomes readable, then give all jobs back.
@@ -63,13 +78,12 @@ class Dispatcher:
         while stop not in ready:
             try:
                 self._turn(rung=bool(self._listener.messages()))
-            except (DatabaseBusy, OperationalError) as error:
+            except DatabaseBusy as error:
                 # A full disk or a locked database passes; a worker that died of it would take its jobs along.
-                logger.warning(
-                    "the database is out of reach, trying again", reason=str(error).partition("\n")[0]
-                )
+                logger.warning("the worker tries again", reason=error.message)
             waitables = [stop, self._listener, *self._executor.waitables()]
-            ready = wait(waitables, timeout=self._settings.poll_seconds)
+            # Whoever looks for jobs but seldom has to beat all the same.
+            ready = wait(waitables, timeout=min(self._settings.poll_seconds, BEAT_SECONDS))
         self._drain()
 
     def _turn(self, *, rung: bool) -> None:
@@ -77,8 +91,9 @@ class Dispatcher:
         self._settle(self._executor.poll())
         if time.monotonic() >= self._beat_due:
             self._beat()
+            self._give_back_strays()
             self._take_over()
-        self._enforce_cancels()
+        self._enforce()
         self._claim(rung=rung)
 
     def _claim(self, *, rung: bool) -> None:
@@ -88,9 +103,17 @@ class Dispatcher:
             return
         with self._database.write() as session:
             claimed = attempts.claim(session, worker_id=self.worker_id, limit=free)
-        for ref in claimed:
-            self._executor.start(ref)
-            self._doorbell.ring(JOB_CHANGED, ref.id)
+        failpoints.hit("claimed")
+        for one in claimed:
+            self._start(one)
+
+    def _start(self, claim: Claim) -> None:
+        if claim.seconds_left is not None:
+            # The runner stops by itself when the time is over; this is for one that cannot.
+            grace = claim.seconds_left + self._settings.cancel_seconds
+            self._deadlines[claim.ref] = time.monotonic() + grace
+        self._executor.start(claim.ref)
+        self._doorbell.ring(JOB_CHANGED, claim.ref.id)
 
     def _has_queued(self) -> bool:
         with self._database.read() as session:
@@ -98,82 +121,121 @@ class Dispatcher:
 
     def _settle(self, exits: list[Exit]) -> None:
         for one in exits:
-            self._cancelling.pop(one.ref, None)
             if one.kind is ExitKind.CRASHED:
-                self._unsettled.append(one.ref)
+                self._unsettled.append(one)
+            else:
+                self._forget(one.ref)
         while self._unsettled:
-            self._crashed(self._unsettled[-1])
+            self._died(self._unsettled[-1])
             self._unsettled.pop()  # Only after its commit: while the database is busy, it stays to be told.
 
-    def _crashed(self, ref: JobRef) -> None:
+    def _died(self, one: Exit) -> None:
+        """Record that the process of an attempt is gone: ended by this worker, or by itself."""
+        overdue = time.monotonic() > self._deadlines.get(one.ref, math.inf)
         with self._database.write() as session:
-            status = attempts.crashed(session, ref, max_crashes=self._settings.max_crashes)
+            if overdue:
+                status = attempts.overdue(session, one.ref)
+            elif self._is_out_of_patience(one.ref):
+                status = attempts.let_go(session, one.ref, cause=attempts.KILLED)
+            else:
+                cause = {"code": "runner_died", "message": one.detail}
+                status = self._crashed(session, one.ref, cause)
+        self._forget(one.ref)
         if status is not None:
-            logger.warning("attempt crashed", job_id=ref.id, attempt=ref.attempt, status=status)
-            self._doorbell.ring(JOB_CHANGED, ref.id)
+            logger.warning("attempt died", job_id=one.ref.id, attempt=one.ref.attempt, status=status)
+            self._doorbell.ring(JOB_CHANGED, one.ref.id)
+
+    def _crashed(self, session: Session, ref: JobRef, cause: dict[str, str]) -> Status | None:
+        return attempts.crashed(session, ref, max_crashes=self._settings.max_crashes, cause=cause)
+
+    def _forget(self, ref: JobRef) -> None:
+        self._asked.pop(ref, None)
+        self._deadlines.pop(ref, None)
 
     def _beat(self) -> None:
         about = self._executor.about()
         with self._database.write() as session:
-            known = attempts.beat(session, self.worker_id, warm=self._executor.warm(), about=about)
+            known = workers.beat(session, self.worker_id, warm=self._executor.warm(), about=about)
             if (
                 not known
             ):  # Another worker took this one for dead; its jobs are fenced off, it may go on with new ones.
-                attempts.register_worker(session, self.worker_id, slots=self._settings.slots)
+                workers.register(session, self.worker_id, slots=self._settings.slots)
         self._beat_due = time.monotonic() + BEAT_SECONDS
 
-    def _take_over(self) -> None:
-        """Requeue the jobs of workers whose heartbeat stands still."""
+    def _give_back_strays(self) -> None:
+        """Give back what this worker holds and does not train: a claim whose answer was lost on its way here."""
         with self._database.read() as session:
-            known = attempts.beats(session)
-        dead = self._watch.dead(known) | (self._presence.abandoned() & known.keys())
+            held = workers.held_by(session, [self.worker_id])
+        known = self._executor.running() | {one.ref for one in self._unsettled}
+        for ref in set(held) - known:
+            logger.warning("a claim went astray, it is given back", job_id=ref.id, attempt=ref.attempt)
+            with self._database.write() as session:
+                attempts.let_go(session, ref, cause=ASTRAY)
+            self._doorbell.ring(JOB_QUEUED)
+
+    def _take_over(self) -> None:
+        """Requeue the jobs of workers that are gone: at once where that is sure, else when they are silent for long."""
+        with self._database.read() as session:
+            known = workers.beats(session)
+        gone = self._presence.abandoned() & known.keys()
         self._adopt_orphans()
-        for worker_id in dead - {self.worker_id}:
-            logger.warning("worker is dead, its jobs are taken over", worker_id=worker_id)
-            self._bury(worker_id)
+        for worker_id in gone:
+            self._bury(worker_id, DIED)
+        for worker_id in self._watch.dead(known) - gone - {self.worker_id}:
+            self._bury(worker_id, SILENT)
 
     def _adopt_orphans(self) -> None:
         """Give back the jobs of workers that are in no list: buried between a claim and their own death."""
         with self._database.read() as session:
-            orphans = attempts.orphans(session)
+            orphans = workers.orphans(session)
         for ref in orphans:
-            self._crashed(ref)
+            with self._database.write() as session:
+                self._crashed(session, ref, DIED)
+            self._doorbell.ring(JOB_CHANGED, ref.id)
 
-    def _bury(self, worker_id: str) -> None:
+    def _bury(self, worker_id: str, cause: dict[str, str]) -> None:
         """Take a dead worker out of the list and give its jobs to others."""
+        logger.warning("worker is dead, its jobs are taken over", worker_id=worker_id, reason=cause["code"])
         with self._database.write() as session:
-            held = attempts.held_by(session, [worker_id])
+            held = workers.held_by(session, [worker_id])
             for ref in held:
-                attempts.crashed(session, ref, max_crashes=self._settings.max_crashes)
-            attempts.forget_worker(session, worker_id)
+                self._crashed(session, ref, cause)
+            workers.forget(session, worker_id)
         for ref in held:
             self._doorbell.ring(JOB_CHANGED, ref.id)
 
-    def _enforce_cancels(self) -> None:
-        """Kill what was asked to stop and has not after the time it was given."""
+    def _enforce(self) -> None:
+        """Kill what was asked to stop, or has no time left, and has not stopped in the time it was given."""
         if not self._executor.running():
             return
         with self._database.read() as session:
-            asked = attempts.cancelling(session, self.worker_id)
-        for ref in asked:
-            since = self._cancelling.setdefault(ref, time.monotonic())
-            if time.monotonic() - since > self._settings.cancel_seconds:
+            asked = workers.asked_to_stop(session, self.worker_id)
+        now = time.monotonic()
+        # Asked, called off and asked again: each time counts anew.
+        self._asked = {ref: self._asked.get(ref, now) for ref in asked}
+        for ref in self._executor.running():
+            if self._is_out_of_patience(ref) or now > self._deadlines.get(ref, math.inf):
                 logger.warning("training did not stop, killing it", job_id=ref.id)
                 self._executor.kill(ref)
 
+    def _is_out_of_patience(self, ref: JobRef) -> bool:
+        since = self._asked.get(ref)
+        return since is not None and time.monotonic() - since > self._settings.cancel_seconds
+
     def _drain(self) -> None:
         """Give all jobs back. One that had to be killed for it is not counted as crashed."""
-        exits = self._executor.close(DRAIN_SECONDS)
+        exits = self._executor.close(self._settings.drain_seconds)
         with contextlib.suppress(DatabaseBusy), self._database.write() as session:
             for one in exits:
-                attempts.release(session, one.ref)
-            attempts.forget_worker(session, self.worker_id)
+                attempts.let_go(session, one.ref, cause=STOPPED)
+            workers.forget(session, self.worker_id)
         self._presence.close()
         logger.info("worker stopped", worker_id=self.worker_id)
 
 
 def run_worker(settings: Settings) -> None:
     """Run a worker in this process until SIGTERM or SIGINT."""
+    failpoints.arm(settings.failpoints_dir)
     stop, wake = socket.socketpair()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: wake.send(b"x", socket.MSG_DONTWAIT))
@@ -182,10 +244,25 @@ def run_worker(settings: Settings) -> None:
         database_url=settings.effective_database_url,
         doorbell_dir=settings.doorbell_dir,
         datasets_dir=settings.datasets_dir,
+        checkpoints_dir=settings.checkpoints_dir,
+        failpoints_dir=settings.failpoints_dir,
+        checkpoint_seconds=settings.checkpoint_seconds,
+        min_free_bytes=settings.min_free_bytes,
+        memory_bytes=settings.limits.max_training_bytes,
+        recycle_jobs=settings.runner_jobs,
+        recycle_bytes=settings.runner_idle_bytes,
         threads=settings.threads,
         log_format=settings.log_format,
         log_level=settings.log_level,
     )
-    with Listener(settings.doorbell_dir, JOB_QUEUED) as listener:
+    bell = doorbell(database, settings.doorbell_dir)
+    with (
+        contextlib.closing(bell),
+        listen(database, settings.doorbell_dir, JOB_QUEUED) as listener,
+        Keeper(settings, database),
+    ):
         executor = LocalExecutor(slots=settings.slots, target=entry.main, arguments=(config,))
-        Dispatcher(settings, database=database, executor=executor, listener=listener).run(stop)
+        dispatcher = Dispatcher(
+            settings, database=database, executor=executor, listener=listener, doorbell=bell
+        )
+        dispatcher.run(stop)

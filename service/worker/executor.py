@@ -21,10 +21,17 @@ class ExitKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """The end of one attempt's execution."""
+    """The end of one attempt's execution.
+
+    Attributes:
+        ref: The attempt.
+        kind: How it ended.
+        detail: Of a crash, what is known of it, as a sentence.
+    """
 
     ref: JobRef
     kind: ExitKind
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

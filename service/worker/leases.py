@@ -25,6 +25,8 @@ class LeaseWatch:
         """
         self._lease_seconds = lease_seconds
         self._clock = clock
+        self._looked = clock()
+        self._watched = 0.0
         self._seen: dict[str, _Sighting] = {}
 
     def dead(self, beats: Mapping[str, int]) -> set[str]:
@@ -33,9 +35,20 @@ class LeaseWatch:
         Args:
             beats: The counter of each known worker, as read now.
         """
-        at = self._clock()
+        at = self._watch()
         self._seen = {worker: self._sighting(worker, beat, at) for worker, beat in beats.items()}
         return {worker for worker, seen in self._seen.items() if at - seen.at > self._lease_seconds}
+
+    def _watch(self) -> float:
+        """Tell for how long this observer has watched.
+
+        Of a long time without a look only half a lease counts: while the database was out of reach
+        nobody could beat, and whoever looks first afterwards must not take all others for dead.
+        """
+        at = self._clock()
+        self._watched += min(at - self._looked, self._lease_seconds / 2)
+        self._looked = at
+        return self._watched
 
     def _sighting(self, worker: str, beat: int, at: float) -> _Sighting:
         before = self._seen.get(worker)

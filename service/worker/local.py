@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,7 +35,13 @@ class _Slot:
     process: SpawnProcess
     pipe: Connection
     warm: bool = False
+    leaving: bool = False
     job: JobRef | None = None
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it can take a job."""
+        return self.warm and self.job is None and not self.leaving
 
 
 class LocalExecutor:
@@ -59,7 +66,7 @@ class LocalExecutor:
 
     def free(self) -> Resources:
         """Count the slots that are warm and idle."""
-        return Resources(slots=sum(slot.warm and slot.job is None for slot in self._slots))
+        return Resources(slots=sum(slot.is_free for slot in self._slots))
 
     def warm(self) -> int:
         """Count the slots that are ready to train, idle or not."""
@@ -72,7 +79,7 @@ class LocalExecutor:
             RuntimeError: No slot is free.
         """
         for slot in self._slots:
-            if slot.warm and slot.job is None:
+            if slot.is_free:
                 slot.job = ref
                 self._send(slot, Run(ref))
                 return
@@ -156,14 +163,16 @@ class LocalExecutor:
             case Ready(about=about):
                 slot.warm = True
                 self._about = about
-            case Done(ref=ref) if slot.job == ref:
+            case Done(ref=ref, leaving=leaving) if slot.job == ref:
                 slot.job = None
+                slot.leaving = leaving
                 self._exits.append(Exit(ref, ExitKind.RETURNED))
 
     def _bury(self, slot: _Slot) -> None:
         if slot.job is not None:
-            logger.warning("runner died", job_id=slot.job.id, exit_code=slot.process.exitcode)
-            self._exits.append(Exit(slot.job, ExitKind.CRASHED))
+            detail = _how_it_died(slot.process.exitcode)
+            logger.warning("runner died", job_id=slot.job.id, reason=detail)
+            self._exits.append(Exit(slot.job, ExitKind.CRASHED, detail))
         if not slot.warm:
             self._spawn_due = time.monotonic() + RESTART_SECONDS
         slot.pipe.close()
@@ -174,3 +183,13 @@ class LocalExecutor:
             slot.pipe.send(message)
         except OSError:  # It died; `poll` will see that.
             logger.debug("runner is gone", pid=slot.process.pid)
+
+
+def _how_it_died(exit_code: int | None) -> str:
+    """Say in a sentence what an exit code means."""
+    if exit_code is None or exit_code >= 0:
+        return f"The training process ended with exit code {exit_code}."
+    number = -exit_code
+    name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+    guess = " The system kills like this when memory runs out." if name == "SIGKILL" else ""
+    return f"The training process was ended by {name}.{guess}"

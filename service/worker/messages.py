@@ -1,6 +1,6 @@
 """What a runner process and its executor say to each other over their pipe."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,16 @@ __all__ = ["Done", "Drain", "Ready", "Run", "RunnerConfig"]
 class RunnerConfig:
     """What a runner process needs to know; travels to it by pickle."""
 
-    database_url: str
+    database_url: str = field(repr=False)  # It may have a password in it.
     doorbell_dir: Path
     datasets_dir: Path
+    checkpoints_dir: Path
+    failpoints_dir: Path | None
+    checkpoint_seconds: float
+    min_free_bytes: int
+    memory_bytes: int
+    recycle_jobs: int
+    recycle_bytes: int
     threads: int
     log_format: str
     log_level: str
@@ -42,6 +49,12 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """From the runner: this attempt has ended, and all it had to record is recorded."""
+    """From the runner: this attempt has ended, and all it had to record is recorded.
+
+    Attributes:
+        ref: The attempt.
+        leaving: The process ends now, and a fresh one is to take its place.
+    """
 
     ref: JobRef
+    leaving: bool = False

@@ -30,6 +30,7 @@ _ENDED = {"completed", "early_stopped"}
 _ENDS = {
     "completed": (Status.SUCCEEDED, StopReason.COMPLETED),
     "early_stopped": (Status.SUCCEEDED, StopReason.EARLY_STOPPED),
+    "max_runtime": (Status.SUCCEEDED, StopReason.MAX_RUNTIME),
     "stopped": (Status.CANCELLED, StopReason.CANCELLED),
 }
 

@@ -1,26 +1,30 @@
-"""From the training's callbacks to the database: history and progress while it runs, the result at its end."""
+"""From the training's callbacks to the database: history, progress and checkpoints while it runs, its result at the end."""
 
+import math
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 import structlog
 from sqlalchemy.orm import Session
 
+from service import failpoints
 from service.db import Database, after_commit
 from service.doorbell import JOB_CHANGED, JOB_QUEUED, Doorbell
-from service.exceptions import DatabaseBusy, LeaseLost, TrainingFailed
+from service.exceptions import DatabaseBusy, DiskFull, LeaseLost, TrainingFailed
 from service.jobs import attempts
-from service.jobs.attempts import Ended, JobRef, Progress
+from service.jobs.attempts import Arrived, Ended, JobRef, NewCheckpoint, Progress, Start
 from service.jobs.lifecycle import Status
 from service.jobs.repository import NewEpochs
 from service.spec.plan import Plan
+from service.storage.checkpoints import CheckpointStore
 from service.training.callbacks import Callback, Pulse, Stop
 from service.training.trainer import Fit
+from service.worker.checkpoints import Checkpoints, Resumable
 from service.worker.outcome import failed, outcome
 
-__all__ = ["Recorder"]
+__all__ = ["LetGo", "Recorder"]
 
 logger = structlog.get_logger(__name__)
 
@@ -30,52 +34,116 @@ REPORT_SECONDS = 0.2
 RETRY_SECONDS = 1.0
 """Time between two tries to record the end of a job while the database is busy."""
 
+CAUSES = {
+    "drain": {"code": "worker_stopped", "message": "Its worker was stopped."},
+    "pause": {"code": "requested", "message": "Its owner asked."},
+}
+"""Why a training lets go before its end, by the reason of the checkpoint that it leaves."""
+
+Kept = TypeVar("Kept")
+
+
+class LetGo(Exception):
+    """Leaves the training at once, without an end: the job is given back."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
 
 class Recorder(Callback):
     """Keeps the record of one attempt. Every write is fenced; a lost lease ends the training with `LeaseLost`."""
 
-    def __init__(self, ref: JobRef, *, database: Database, doorbell: Doorbell, pipe: Connection) -> None:
+    def __init__(
+        self,
+        ref: JobRef,
+        *,
+        database: Database,
+        doorbell: Doorbell,
+        pipe: Connection,
+        store: CheckpointStore,
+        checkpoint_seconds: float,
+    ) -> None:
         self.database = database
         self._ref = ref
         self._doorbell = doorbell
         self._pipe = pipe
+        self._store = store
+        self._checkpoint_seconds = checkpoint_seconds
+        self._checkpoints = Checkpoints(store, ref, every=checkpoint_seconds, last=0)
         self._device = ""
         self._environment: dict[str, Any] = {}
         self._recorded = 0
         self._fraction: float | None = None
+        self._least_fraction = 0.0
         self._columns: dict[str, list[float]] = {"train_loss": []}
-        self._reported = time.monotonic()
-        self._draining = False
+        self._begun = self._reported = time.monotonic()
+        self._seconds_before = 0.0
+        self._seconds_left = math.inf
+        self._in_doubt = False
 
-    def begin(self, *, device: str, environment: dict[str, Any]) -> None:
-        """Note where the attempt runs, and what an earlier one has recorded already.
+    def begin(self, start: Start, *, device: str, environment: dict[str, Any], resumable: Resumable) -> None:
+        """Note where the attempt runs, and fit what an earlier one has recorded to where this one goes on.
 
         Raises:
             LeaseLost: The job belongs to another attempt by now.
         """
         self._device, self._environment = device, environment
+        self._seconds_before = start.seconds
+        self._seconds_left = math.inf if start.max_seconds is None else start.max_seconds - start.seconds
+        last = resumable.row.number if resumable.row else 0
+        self._checkpoints = Checkpoints(self._store, self._ref, every=self._checkpoint_seconds, last=last)
         if self._ref.attempt > 1:
             with self.database.write() as session:
-                recorded = attempts.resume(session, self._ref, environment)
+                recorded = attempts.resume(
+                    session,
+                    self._ref,
+                    environment=environment,
+                    checkpoint=resumable.row,
+                    notes=resumable.notes,
+                )
             if recorded is None:
                 raise LeaseLost
             self._recorded = recorded
+            self._least_fraction = start.fraction if recorded == start.recorded else 0.0
 
     def on_pulse(self, pulse: Pulse) -> None:
-        """Keep what is new, tell it when it is time to, and hear whether to stop."""
+        """Keep what is new, tell it and take a checkpoint when it is time to, and hear whether to stop."""
         self._keep(pulse)
         if self._pipe.poll():
             self._pipe.recv()  # A busy runner is told one thing only: to give its job back. Raises at end of file.
-            self._draining = True
+            self._leave(pulse, "drain")
+        if time.monotonic() - self._begun >= self._seconds_left:
+            raise Stop("max_runtime")
+        if self._checkpoints.is_due:
+            self._heed(self._checkpoint(pulse), pulse)
+        elif time.monotonic() - self._reported >= REPORT_SECONDS:
+            self._heed(self._report(), pulse)
+
+    def _heed(self, status: Status | None, pulse: Pulse) -> None:
+        """Do what the job was asked meanwhile."""
+        if status is Status.CANCELLING:
             raise Stop
-        if time.monotonic() - self._reported >= REPORT_SECONDS:
-            self._report()
+        if status is Status.PAUSING:
+            self._leave(pulse, "pause")
+
+    def _leave(self, pulse: Pulse, reason: str) -> NoReturn:
+        """Take a last checkpoint and leave the training; without room for one, the one before has to do."""
+        try:
+            new = self._checkpoints.write(pulse.checkpoint(), reason)
+        except DiskFull as error:
+            logger.warning("no last checkpoint", reason=error.message)
+        else:
+            _, unnamed = self._patiently(lambda session: self._kept(session, new))
+            failpoints.hit("checkpoint_recorded")
+            self._checkpoints.remove(unnamed)
+        raise LetGo(reason)
 
     def _keep(self, pulse: Pulse) -> None:
         known = max(0, self._next_epoch - pulse.first_epoch)
         for name, series in pulse.columns.items():
             self._columns.setdefault(name, []).extend(series[known:])
-        if pulse.first_epoch + len(pulse.train_loss) > self._recorded:
+        if pulse.fraction > self._least_fraction:
             self._fraction = pulse.fraction
 
     @property
@@ -88,29 +156,76 @@ class Recorder(Callback):
             epochs=NewEpochs(first=self._recorded + 1, columns=self._columns),
             device=self._device,
             environment=self._environment,
+            seconds=self._seconds_before + time.monotonic() - self._begun,
         )
 
     def _told(self) -> None:
         """Forget what is recorded now: only after the commit, so that a refused write loses nothing."""
         self._recorded += len(self._columns["train_loss"])
         self._columns = {name: [] for name in self._columns}
+        self._reported = time.monotonic()
+        self._in_doubt = False
 
-    def _report(self) -> None:
+    def _refused(self, error: DatabaseBusy, what: str) -> None:
+        """Note that a write failed, or may have: somebody holds the database, the disk is full, the server restarts."""
+        logger.warning(what, reason=error.message, in_doubt=error.in_doubt)
+        self._in_doubt = self._in_doubt or error.in_doubt
+
+    def _caught_up(self, session: Session) -> Arrived | None:
+        """After a commit whose answer was lost: forget what it has recorded, so that nothing is told twice."""
+        arrived = attempts.arrived(session, self._ref) if self._in_doubt else None
+        if arrived is not None:
+            known = arrived.epochs - self._recorded
+            self._recorded = arrived.epochs
+            self._columns = {name: series[known:] for name, series in self._columns.items()}
+        return arrived
+
+    def _report(self) -> Status | None:
+        """Tell what is new; None where the database did not take it, and it is told the next time."""
         self._reported = time.monotonic()
         try:
             with self.database.write() as session:
+                self._caught_up(session)
                 status = attempts.report(session, self._ref, self._progress())
                 self._ring_after(session)
         except DatabaseBusy as error:
-            # Somebody holds the database, or the disk is full. The training goes on and tells more next time.
-            logger.warning("report put off", reason=error.message)
-            return
-        self._told()
-        self._reported = time.monotonic()
+            self._refused(error, "report put off")  # The training goes on and tells more next time.
+            return None
         if status is None:
             raise LeaseLost
-        if status == Status.CANCELLING:
-            raise Stop
+        self._told()
+        return status
+
+    def _checkpoint(self, pulse: Pulse) -> Status | None:
+        """Take a checkpoint, and record it with all that is new; None where there was no room for one."""
+        try:
+            new = self._checkpoints.write(pulse.checkpoint(), "interval")
+        except DiskFull as error:
+            logger.warning("checkpoint put off", reason=error.message)
+            return None
+        try:
+            with self.database.write() as session:
+                status, unnamed = self._kept(session, new)
+        except DatabaseBusy as error:
+            self._refused(error, "checkpoint given up")
+            if not error.in_doubt:  # Else a row may name it.
+                self._checkpoints.remove([new.path])
+            return None
+        failpoints.hit("checkpoint_recorded")
+        self._told()
+        self._checkpoints.remove(unnamed)
+        return status
+
+    def _kept(self, session: Session, new: NewCheckpoint) -> tuple[Status, list[str]]:
+        arrived = self._caught_up(session)
+        if arrived is not None and arrived.checkpoint == new.number:
+            return arrived.status, []
+        kept = attempts.keep(session, self._ref, self._progress(), new)
+        if kept is None:
+            self._checkpoints.remove([new.path])
+            raise LeaseLost
+        self._ring_after(session)
+        return kept
 
     def finish(self, plan: Plan, fit: Fit) -> None:
         """Record how the training ended.
@@ -118,10 +233,7 @@ class Recorder(Callback):
         Raises:
             LeaseLost: The job belongs to another attempt by now; nothing is recorded.
         """
-        if fit.stop_reason == "stopped" and self._draining:
-            self._release()
-        else:
-            self._finish(outcome(plan, fit))
+        self._finish(outcome(plan, fit))
 
     def fail(self, error: TrainingFailed) -> None:
         """Record that the job failed, and why; a lost lease is no matter here."""
@@ -131,19 +243,27 @@ class Recorder(Callback):
             logger.warning("lease lost, the failure is not recorded", code=error.code)
 
     def _finish(self, ended: Ended) -> None:
+        failpoints.hit("finishing")
         recorded = self._patiently(
             lambda session: attempts.finish(session, self._ref, self._progress(), ended)
         )
         if not recorded:
             raise LeaseLost
+        failpoints.hit("finished")
+        self._checkpoints.remove_all()
         logger.info("training ended", status=ended.status, stop_reason=ended.stop_reason)
 
-    def _release(self) -> None:
-        self._patiently(lambda session: attempts.release(session, self._ref))
+    def let_go(self, reason: str) -> None:
+        """Give the job back: to the queue, or to where it was asked to go."""
+        failpoints.hit("letting_go")
+        status = self._patiently(lambda session: attempts.let_go(session, self._ref, cause=CAUSES[reason]))
+        failpoints.hit("let_go")
+        if status is Status.CANCELLED:
+            self._checkpoints.remove_all()
         self._doorbell.ring(JOB_QUEUED)
-        logger.info("job given back to the queue")
+        logger.info("job let go", status=status)
 
-    def _patiently(self, write: Callable[[Session], bool]) -> bool:
+    def _patiently(self, write: Callable[[Session], Kept]) -> Kept:
         """Do the last write of an attempt, however long the database is busy: until then the result is only here.
 
         A worker that stops meanwhile kills this process, and another attempt repeats the job.
@@ -151,14 +271,23 @@ class Recorder(Callback):
         while True:
             try:
                 with self.database.write() as session:
+                    self._caught_up(session)
                     done = write(session)
                     self._ring_after(session)
             except DatabaseBusy as error:
-                logger.warning("the end of the job cannot be recorded yet", reason=error.message)
-                if self._pipe.poll(RETRY_SECONDS):
-                    self._pipe.recv()  # At end of file this raises, and with the worker gone the attempt ends.
+                self._refused(error, "the end of the job cannot be recorded yet")
+                self.wait()
             else:
                 return done
+
+    def wait(self) -> None:
+        """Let the database have a moment.
+
+        Raises:
+            EOFError: The worker is gone, and with it the attempt.
+        """
+        if self._pipe.poll(RETRY_SECONDS):
+            self._pipe.recv()
 
     def _ring_after(self, session: Session) -> None:
         after_commit(session, lambda: self._doorbell.ring(JOB_CHANGED, self._ref.id))

@@ -11,21 +11,25 @@ import structlog
 import torch
 from sqlalchemy.exc import SQLAlchemyError
 
-from service import logs
+from service import failpoints, logs
 from service.db import Database
-from service.doorbell import Doorbell
-from service.exceptions import LeaseLost, TrainingFailed
+from service.doorbell import doorbell
+from service.exceptions import CheckpointUnusable, DatabaseBusy, LeaseLost, TrainingFailed
 from service.jobs import attempts, repository
-from service.jobs.attempts import JobRef
+from service.jobs.attempts import JobRef, Start
 from service.spec.job import JobSpec
 from service.spec.plan import Plan
+from service.storage.checkpoints import CheckpointStore
+from service.tables.frame import Frame
 from service.training import devices
 from service.training.frames import load
-from service.training.trainer import Trainer
+from service.training.trainer import Fit, Trainer
 from service.training.warmup import warm_up
 from service.training.weights import from_bytes
+from service.worker import memory
+from service.worker.checkpoints import Resumable, newest_usable
 from service.worker.messages import Done, Ready, Run, RunnerConfig
-from service.worker.recorder import Recorder
+from service.worker.recorder import LetGo, Recorder
 
 __all__ = ["run"]
 
@@ -37,6 +41,7 @@ def run(pipe: Connection, config: RunnerConfig) -> None:
     # Ctrl-C reaches every process of a terminal; only the worker decides when its runners stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logs.configure(log_format=config.log_format, level=config.log_level)
+    failpoints.arm(config.failpoints_dir)
     try:
         pipe.send(Ready(_warm_up(config.threads)))
         _serve(pipe, config)
@@ -70,18 +75,37 @@ def _environment(device: str, threads: int) -> dict[str, Any]:
 
 
 def _serve(pipe: Connection, config: RunnerConfig) -> None:
-    database, doorbell = Database(config.database_url), Doorbell(config.doorbell_dir)
+    database = Database(config.database_url)
+    bell = doorbell(database, config.doorbell_dir)
+    store = CheckpointStore(config.checkpoints_dir, min_free_bytes=config.min_free_bytes)
+    jobs = 0
     while isinstance(message := pipe.recv(), Run):
-        recorder = Recorder(message.ref, database=database, doorbell=doorbell, pipe=pipe)
+        recorder = Recorder(
+            message.ref,
+            database=database,
+            doorbell=bell,
+            pipe=pipe,
+            store=store,
+            checkpoint_seconds=config.checkpoint_seconds,
+        )
         with structlog.contextvars.bound_contextvars(job_id=message.ref.id, attempt=message.ref.attempt):
-            _run(message.ref, recorder, config)
-        pipe.send(Done(message.ref))
+            _run(message.ref, recorder, store, config)
+        jobs += 1
+        memory.give_back()
+        leaving = jobs >= config.recycle_jobs or memory.resident_bytes() > config.recycle_bytes
+        pipe.send(Done(message.ref, leaving=leaving))
+        if leaving:
+            logger.info("runner is replaced", jobs=jobs, resident_bytes=memory.resident_bytes())
+            return
 
 
-def _run(ref: JobRef, recorder: Recorder, config: RunnerConfig) -> None:
+def _run(ref: JobRef, recorder: Recorder, store: CheckpointStore, config: RunnerConfig) -> None:
     """Train a job and record its end: whatever goes wrong becomes the job's error, with its cause."""
     try:
-        _train(ref, recorder, config)
+        while not _trained(ref, recorder, store, config):
+            recorder.wait()
+    except LetGo as gone:
+        recorder.let_go(gone.reason)
     except LeaseLost:
         logger.warning("lease lost, nothing more is written")
     except (EOFError, BrokenPipeError, ConnectionResetError):
@@ -93,19 +117,63 @@ def _run(ref: JobRef, recorder: Recorder, config: RunnerConfig) -> None:
         recorder.fail(_described(error))
 
 
-def _train(ref: JobRef, recorder: Recorder, config: RunnerConfig) -> None:
+def _trained(ref: JobRef, recorder: Recorder, store: CheckpointStore, config: RunnerConfig) -> bool:
+    """Train a job; False where the database could not be read before the first epoch. Later the recorder is patient itself."""
+    try:
+        _train(ref, recorder, store, config)
+    except DatabaseBusy as error:
+        logger.warning("the job cannot begin yet", reason=error.message)
+        return False
+    return True
+
+
+def _train(ref: JobRef, recorder: Recorder, store: CheckpointStore, config: RunnerConfig) -> None:
     with recorder.database.read() as session:
-        text = attempts.spec_of(session, ref)
-    if text is None:
+        start = attempts.begin(session, ref)
+    if start is None:
         raise LeaseLost
-    spec = JobSpec.model_validate_json(text)
+    failpoints.hit("begun")
+    spec = JobSpec.model_validate_json(start.spec)
     device = devices.resolve(spec.training.device, dtype=spec.training.dtype)
-    recorder.begin(device=device, environment=_environment(device, config.threads))
     frame = load(spec.data, datasets=config.datasets_dir)
     plan = Plan(spec, frame.schema)
-    initial = _initial(spec, recorder.database)
-    logger.info("training starts", device=device, epochs=plan.epochs)
-    recorder.finish(plan, Trainer(plan, frame, callbacks=[recorder], device=device, initial=initial).fit())
+    with memory.limited(config.memory_bytes if device == "cpu" else 0):
+        fit = _fit(plan, frame, start, recorder, device=device, store=store, config=config)
+        recorder.finish(plan, fit)
+
+
+def _fit(
+    plan: Plan,
+    frame: Frame,
+    start: Start,
+    recorder: Recorder,
+    *,
+    device: str,
+    store: CheckpointStore,
+    config: RunnerConfig,
+) -> Fit:
+    """Go on from the newest checkpoint that can be used, or start from the first epoch."""
+    environment = _environment(device, config.threads)
+    initial = _initial(plan.spec, recorder.database)
+    resumable = newest_usable(store, start.checkpoints)
+    while True:
+        recorder.begin(start, device=device, environment=environment, resumable=resumable)
+        logger.info(
+            "training starts", device=device, epochs=plan.epochs, after=resumable.row and resumable.row.epoch
+        )
+        try:
+            return Trainer(
+                plan,
+                frame,
+                callbacks=[recorder],
+                device=device,
+                initial=initial,
+                checkpoint=resumable.checkpoint,
+            ).fit()
+        except CheckpointUnusable as error:
+            # Of a version that trained otherwise: the file is whole, and its content does not fit.
+            note = f"No checkpoint can be used: {error.message} The training starts again."
+            resumable = Resumable(notes=[note])
 
 
 def _initial(spec: JobSpec, database: Database) -> dict[str, torch.Tensor] | None:
@@ -127,6 +195,7 @@ def _described(error: Exception) -> TrainingFailed:
         isinstance(error, MemoryError)
         or "out of memory" in str(error)
         or "can't allocate memory" in str(error)
+        or "bad_alloc" in str(error)
     ):
         hint = "Take a smaller batch_size, fewer rows or float32."
         return TrainingFailed("out_of_memory", "The training ran out of memory.", hint)

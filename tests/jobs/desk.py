@@ -5,10 +5,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.db import Base, Database
-from service.jobs import attempts, repository, service
-from service.jobs.attempts import Ended, JobRef, Progress
+from service.jobs import attempts, checkpoints, repository, service
+from service.jobs.attempts import Ended, JobRef, NewCheckpoint, Progress, Start
 from service.jobs.lifecycle import Status, StopReason
-from service.jobs.orm import Job, JobEvent
+from service.jobs.orm import Checkpoint, Job, JobEvent
 from service.jobs.repository import NewEpochs
 from tests.conftest import TUTORIAL
 from tests.spec.specs import body_of, parsed
@@ -26,7 +26,11 @@ def progress(first_epoch: int, epochs: int, environment: dict[str, Any] = HERE) 
     """What a worker reports: in epoch n the loss is 1/n."""
     losses = [1 / epoch for epoch in range(first_epoch, first_epoch + epochs)]
     columns = {"train_loss": losses, "learning_rate": [0.01] * epochs}
-    return Progress(0.5, NewEpochs(first_epoch, columns), "cpu", environment)
+    return Progress(0.5, NewEpochs(first_epoch, columns), "cpu", environment, seconds=1.5)
+
+
+CAUSE = {"code": "runner_died", "message": "The training process was ended by SIGKILL."}
+STOPPED = {"code": "worker_stopped", "message": "Its worker was stopped."}
 
 
 class Desk:
@@ -49,9 +53,19 @@ class Desk:
     def status(self, job_id: str) -> str:
         return self.job(job_id).status
 
-    def cancel(self, job_id: str) -> str:
+    def ask(self, verb: str, job_id: str) -> str:
+        """Ask for `cancel`, `pause` or `resume`, and give the state that follows."""
         with self.database.write() as session:
-            return service.cancel(session, job_id, owner=OWNER).status
+            return getattr(service, verb)(session, job_id, owner=OWNER).status
+
+    def cancel(self, job_id: str) -> str:
+        return self.ask("cancel", job_id)
+
+    def pause(self, job_id: str) -> str:
+        return self.ask("pause", job_id)
+
+    def unpause(self, job_id: str) -> str:
+        return self.ask("resume", job_id)
 
     def delete(self, job_id: str) -> None:
         with self.database.write() as session:
@@ -59,7 +73,7 @@ class Desk:
 
     def claim(self, limit: int = 1, worker_id: str = "worker_a") -> list[JobRef]:
         with self.database.write() as session:
-            return attempts.claim(session, worker_id=worker_id, limit=limit)
+            return [one.ref for one in attempts.claim(session, worker_id=worker_id, limit=limit)]
 
     def running(self, **changes: object) -> JobRef:
         """Submit a job and claim it."""
@@ -75,17 +89,46 @@ class Desk:
         with self.database.write() as session:
             return attempts.finish(session, ref, told or progress(1, 0), ended)
 
-    def release(self, ref: JobRef) -> bool:
+    def let_go(self, ref: JobRef) -> Status | None:
         with self.database.write() as session:
-            return attempts.release(session, ref)
+            return attempts.let_go(session, ref, cause=STOPPED)
 
     def crashed(self, ref: JobRef, max_crashes: int = 3) -> Status | None:
         with self.database.write() as session:
-            return attempts.crashed(session, ref, max_crashes=max_crashes)
+            return attempts.crashed(session, ref, max_crashes=max_crashes, cause=CAUSE)
 
-    def resume(self, ref: JobRef, environment: dict[str, Any]) -> int | None:
+    def overdue(self, ref: JobRef) -> Status | None:
         with self.database.write() as session:
-            return attempts.resume(session, ref, environment)
+            return attempts.overdue(session, ref)
+
+    def keep(
+        self, ref: JobRef, told: Progress, *, number: int, epoch: int, reason: str = "interval"
+    ) -> tuple[Status, list[str]] | None:
+        """Record a checkpoint, as if its file were written."""
+        path = f"{ref.id}/{ref.attempt}-{number}.ckpt"
+        new = NewCheckpoint(number, reason, epoch, 0.5, path, "0" * 64, 10)
+        with self.database.write() as session:
+            return attempts.keep(session, ref, told, new)
+
+    def checkpoints(self, job_id: str) -> list[Checkpoint]:
+        with self.database.read() as session:
+            return list(checkpoints.newest_first(session, service.get(session, job_id, owner=OWNER)))
+
+    def begin(self, ref: JobRef) -> Start | None:
+        with self.database.read() as session:
+            return attempts.begin(session, ref)
+
+    def resume(
+        self,
+        ref: JobRef,
+        environment: dict[str, Any],
+        checkpoint: Checkpoint | None = None,
+        notes: list[str] | None = None,
+    ) -> int | None:
+        with self.database.write() as session:
+            return attempts.resume(
+                session, ref, environment=environment, checkpoint=checkpoint, notes=notes or []
+            )
 
     def epochs(self, job_id: str) -> list[int]:
         """The epochs whose history is recorded."""
@@ -118,5 +161,5 @@ class Desk:
         return {
             name: len(rows)
             for name, rows in self.everything().items()
-            if name not in {"jobs", "workers", "datasets", "dataset_schemas"}
+            if name not in {"jobs", "workers", "datasets", "dataset_schemas", "api_keys"}
         }

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from service.jobs import attempts, repository, service
+from service.jobs import repository, service, workers
 from service.jobs.attempts import Ended, JobRef
 from service.jobs.lifecycle import TRANSITIONS, Status
 from tests.jobs.desk import CANCELLED, ELSEWHERE, FAILED, HERE, OWNER, SUCCEEDED, Desk, progress
@@ -21,7 +21,7 @@ def test_jobs_are_claimed_in_the_order_submitted(desk: Desk) -> None:
 def test_a_job_that_was_given_back_keeps_its_place(desk: Desk) -> None:
     ids = [desk.submit() for _ in range(3)]
     (first,) = desk.claim()
-    desk.release(first)
+    desk.let_go(first)
     assert [ref.id for ref in desk.claim(3)] == ids
 
 
@@ -31,7 +31,7 @@ def test_a_claim_starts_the_job_under_a_new_attempt(desk: Desk) -> None:
     assert (job.status, job.attempt, job.worker_id) == ("running", 1, "worker_a")
     started = job.started_at
     assert started is not None
-    desk.release(ref)
+    desk.let_go(ref)
     assert desk.claim() == [JobRef(ref.id, 2)]
     assert desk.job(ref.id).started_at == started
 
@@ -95,7 +95,10 @@ WRITES: dict[str, Callable[[Desk, JobRef], object]] = {
     "finish": lambda desk, ref: desk.finish(ref, SUCCEEDED, progress(1, 2)),
     "finish without progress": lambda desk, ref: desk.finish(ref, SUCCEEDED),
     "finish failed": lambda desk, ref: desk.finish(ref, FAILED),
-    "release": lambda desk, ref: desk.release(ref),
+    "let go": lambda desk, ref: desk.let_go(ref),
+    "keep": lambda desk, ref: desk.keep(ref, progress(1, 2), number=9, epoch=2),
+    "keep without epochs": lambda desk, ref: desk.keep(ref, progress(1, 0), number=9, epoch=0),
+    "overdue": lambda desk, ref: desk.overdue(ref),
     "crashed": lambda desk, ref: desk.crashed(ref),
     "crashed for good": lambda desk, ref: desk.crashed(ref, max_crashes=1),
     "resume elsewhere": lambda desk, ref: desk.resume(ref, ELSEWHERE),
@@ -106,7 +109,7 @@ EVERY_WRITE = pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 def taken_over(desk: Desk) -> tuple[JobRef, JobRef]:
     """A job whose first attempt has lost it to a second one, which runs and has recorded an epoch."""
     stale = desk.running()
-    desk.release(stale)
+    desk.let_go(stale)
     (current,) = desk.claim(worker_id="worker_b")
     desk.report(current, progress(1, 1))
     return stale, current
@@ -166,7 +169,7 @@ def test_nothing_is_written_for_a_job_that_was_deleted(
     assert desk.everything() == before
 
 
-@pytest.mark.parametrize("name", ["finish without progress", "release", "crashed", "resume elsewhere"])
+@pytest.mark.parametrize("name", ["finish without progress", "let go", "crashed", "resume elsewhere"])
 def test_the_current_attempt_does_change_what_a_stale_one_does_not(desk: Desk, name: str) -> None:
     _, current = taken_over(desk)
     before = desk.everything()
@@ -176,9 +179,10 @@ def test_the_current_attempt_does_change_what_a_stale_one_does_not(desk: Desk, n
 
 FENCED_BY_THE_ROW = [
     "report without epochs",
+    "keep without epochs",
     "finish without progress",
     "finish failed",
-    "release",
+    "let go",
     "crashed",
 ]
 
@@ -199,16 +203,14 @@ def test_it_is_the_attempt_in_the_statement_that_holds_a_stale_one_back(
 
 
 def test_a_stale_attempt_is_not_given_the_spec(desk: Desk) -> None:
-    def spec_of(ref: JobRef) -> str | None:
-        with desk.database.read() as session:
-            return attempts.spec_of(session, ref)
-
     stale, current = taken_over(desk)
-    assert spec_of(stale) is None
-    assert spec_of(JobRef("job_never", 1)) is None
-    assert '"SGD"' in (spec_of(current) or "")
+    assert desk.begin(stale) is None
+    assert desk.begin(JobRef("job_never", 1)) is None
+    start = desk.begin(current)
+    assert start is not None
+    assert '"SGD"' in start.spec
     desk.finish(current)
-    assert spec_of(current) is None
+    assert desk.begin(current) is None
 
 
 def test_a_job_is_failed_when_its_process_died_too_often(desk: Desk) -> None:
@@ -226,7 +228,7 @@ def test_a_job_is_failed_when_its_process_died_too_often(desk: Desk) -> None:
 def test_a_job_that_is_given_back_is_not_counted_as_crashed(desk: Desk) -> None:
     job_id = desk.submit()
     for _ in range(5):
-        assert desk.release(*desk.claim())
+        assert desk.let_go(*desk.claim()) == Status.QUEUED
     assert desk.job(job_id).crashes == 0
     assert desk.job(job_id).attempt == 5
     assert desk.status(job_id) == "queued"
@@ -243,7 +245,7 @@ def test_a_crash_while_cancelling_ends_the_job_cancelled(desk: Desk, max_crashes
 def test_giving_back_a_job_that_is_being_cancelled_ends_it(desk: Desk) -> None:
     ref = desk.running()
     desk.cancel(ref.id)
-    assert desk.release(ref)
+    assert desk.let_go(ref) == Status.CANCELLED
     assert desk.status(ref.id) == "cancelled"
 
 
@@ -299,6 +301,7 @@ def test_events_tell_every_change_in_its_order(desk: Desk) -> None:
         "stop_reason": "cancelled",
         "attempt": 2,
         "error": None,
+        "cause": None,
     }
     assert not any(event.data["terminal"] for event in events[:-1] if event.type == "status")
 
@@ -328,18 +331,18 @@ def test_events_can_be_read_in_portions_without_gap_or_repeat(desk: Desk) -> Non
 def test_a_worker_is_known_while_it_beats(desk: Desk) -> None:
     def beat(worker_id: str) -> bool:
         with desk.database.write() as session:
-            return attempts.beat(session, worker_id, warm=1, about={"devices": ["cpu"]})
+            return workers.beat(session, worker_id, warm=1, about={"devices": ["cpu"]})
 
     assert not beat("worker_a")
     with desk.database.write() as session:
-        attempts.register_worker(session, "worker_a", slots=2)
+        workers.register(session, "worker_a", slots=2)
     assert beat("worker_a")
     assert beat("worker_a")
     with desk.database.write() as session:
-        assert attempts.beats(session) == {"worker_a": 2}
-        (worker,) = attempts.workers(session)
+        assert workers.beats(session) == {"worker_a": 2}
+        (worker,) = workers.listed(session)
         assert (worker.slots, worker.warm, worker.about) == (2, 1, {"devices": ["cpu"]})
-        attempts.forget_worker(session, "worker_a")
+        workers.forget(session, "worker_a")
     assert not beat("worker_a")
 
 
@@ -350,17 +353,17 @@ def test_the_leases_of_a_worker_are_its_active_jobs(desk: Desk) -> None:
     desk.cancel(second)
     desk.submit()
     with desk.database.read() as session:
-        assert {ref.id for ref in attempts.held_by(session, ["worker_a"])} == {first, second}
-        assert {ref.id for ref in attempts.held_by(session, ["worker_a", "worker_b"])} == {
+        assert {ref.id for ref in workers.held_by(session, ["worker_a"])} == {first, second}
+        assert {ref.id for ref in workers.held_by(session, ["worker_a", "worker_b"])} == {
             first,
             second,
             third,
         }
-        assert [ref.id for ref in attempts.cancelling(session, "worker_a")] == [second]
-        assert attempts.cancelling(session, "worker_b") == []
+        assert [ref.id for ref in workers.asked_to_stop(session, "worker_a")] == [second]
+        assert workers.asked_to_stop(session, "worker_b") == []
     desk.finish(JobRef(first, 1))
     with desk.database.read() as session:
-        assert {ref.id for ref in attempts.held_by(session, ["worker_a"])} == {second}
+        assert {ref.id for ref in workers.held_by(session, ["worker_a"])} == {second}
 
 
 @pytest.mark.parametrize("source", list(Status))

@@ -232,7 +232,8 @@ def test_deleting_takes_everything_that_the_job_owns_and_nothing_else(desk: Desk
     ref = desk.running(metadata={"a": "b"})
     desk.report(ref, progress(1, 3))
     desk.finish(ref)
-    assert all(desk.owned_rows()[table] > count for table, count in stays.items())
+    # A job that has ended has no checkpoints any more.
+    assert all(desk.owned_rows()[table] > count for table, count in stays.items() if table != "checkpoints")
 
     desk.delete(ref.id)
     assert [row for table, rows in desk.everything().items() if table == "job_specs" for row in rows]

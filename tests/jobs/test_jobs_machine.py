@@ -3,7 +3,8 @@
 import itertools
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,10 +17,13 @@ from service import migrations
 from service.db import Database
 from service.exceptions import JobNotFound, StateConflict
 from service.jobs.attempts import Ended, JobRef
-from service.jobs.lifecycle import ACTIVE, TERMINAL, TRANSITIONS, Status
+from service.jobs.checkpoints import KEPT
+from service.jobs.lifecycle import ACTIVE, CANCEL, LET_GO, PAUSE, RESUME, TERMINAL, TRANSITIONS, Status
 from tests.jobs.desk import CANCELLED, FAILED, SUCCEEDED, Desk, progress
+from tests.postgres import PostgresServer
 
 MAX_CRASHES = 2
+VERBS = {"cancel": CANCEL, "pause": PAUSE, "resume": RESUME}
 
 
 @dataclass
@@ -29,49 +33,56 @@ class Expected:
     status: Status = Status.QUEUED
     attempt: int = 0
     crashes: int = 0
+    priority: int = 0
     epochs: int = 0
+    checkpoints: list[int] = field(default_factory=list)
     parameters: bytes | None = None
     told: list[Status] = field(default_factory=lambda: [Status.QUEUED])
 
     def move(self, status: Status) -> None:
         self.status = status
         self.told.append(status)
+        if status in TERMINAL:
+            self.checkpoints = []
 
 
 class Jobs(RuleBasedStateMachine):
     """Any job, any attempt, current or stale, any order."""
 
-    template: Path
+    fresh: Callable[[], AbstractContextManager[Database]]
+    """Gives a migrated database without a row."""
     ids: Bundle[str] = Bundle("ids")
     claims: Bundle[JobRef] = Bundle("claims")
 
     @initialize()
     def start(self) -> None:
-        self.folder = Path(tempfile.mkdtemp())
-        shutil.copy(self.template, self.folder / "fitd.db")
-        self.desk = Desk(Database(f"sqlite:///{self.folder / 'fitd.db'}"))
+        self.stack = ExitStack()
+        self.desk = Desk(self.stack.enter_context(type(self).fresh()))
         self.model: dict[str, Expected] = {}
 
     def teardown(self) -> None:
-        self.desk.database.close()
-        shutil.rmtree(self.folder)
+        if hasattr(self, "stack"):
+            self.stack.close()
 
     def holds(self, ref: JobRef) -> Expected | None:
         """The job, if this attempt is the one that may write for it."""
         job = self.model.get(ref.id)
         return job if job is not None and job.attempt == ref.attempt and job.status in ACTIVE else None
 
-    @rule(target=ids)
-    def submit(self) -> str:
-        job_id = self.desk.submit()
-        self.model[job_id] = Expected()
+    @rule(target=ids, priority=st.integers(-1, 1))
+    def submit(self, priority: int) -> str:
+        job_id = self.desk.submit(priority=priority)
+        self.model[job_id] = Expected(priority=priority)
         return job_id
 
     @rule(target=claims, limit=st.integers(1, 3))
     def claim(self, limit: int) -> object:
-        waiting = [job_id for job_id, job in self.model.items() if job.status is Status.QUEUED][:limit]
+        queued = [job_id for job_id, job in self.model.items() if job.status is Status.QUEUED]
+        waiting = sorted(
+            queued, key=lambda job_id: -self.model[job_id].priority
+        )  # Stable: else by submission.
         refs = self.desk.claim(limit)
-        assert [ref.id for ref in refs] == waiting
+        assert [ref.id for ref in refs] == waiting[:limit]
         for ref in refs:
             job = self.model[ref.id]
             job.attempt += 1
@@ -97,33 +108,52 @@ class Jobs(RuleBasedStateMachine):
             job.parameters = ended.parameters
             job.move(ended.status)
 
+    @rule(ref=claims, epochs=st.integers(0, 2))
+    def keep(self, ref: JobRef, epochs: int) -> None:
+        job = self.holds(ref)
+        first = 1 if job is None else job.epochs + 1
+        number = max(job.checkpoints, default=0) + 1 if job else 1
+        kept = self.desk.keep(ref, progress(first, epochs), number=number, epoch=first + epochs - 1)
+        assert (kept and kept[0]) == (job and job.status)
+        if job is not None:
+            job.epochs += epochs
+            job.crashes = 0
+            job.checkpoints = [*job.checkpoints, number][-KEPT:]
+
     @rule(ref=claims)
     def crash(self, ref: JobRef) -> None:
         job = self.holds(ref)
         if job is not None:
             job.crashes += 1
-            worn_out = job.crashes >= MAX_CRASHES
-            asked = job.status is Status.CANCELLING
-            job.move(Status.CANCELLED if asked else Status.FAILED if worn_out else Status.QUEUED)
+            worn_out = job.crashes >= MAX_CRASHES and job.status is Status.RUNNING
+            job.move(Status.FAILED if worn_out else LET_GO[job.status])
         assert self.desk.crashed(ref, MAX_CRASHES) == (job and job.status)
 
     @rule(ref=claims)
-    def release(self, ref: JobRef) -> None:
+    def let_go(self, ref: JobRef) -> None:
         job = self.holds(ref)
-        assert self.desk.release(ref) == (job is not None)
         if job is not None:
-            job.move(Status.CANCELLED if job.status is Status.CANCELLING else Status.QUEUED)
+            job.move(LET_GO[job.status])
+        assert self.desk.let_go(ref) == (job and job.status)
 
-    @rule(job_id=ids)
-    def cancel(self, job_id: str) -> None:
+    @rule(ref=claims)
+    def overdue(self, ref: JobRef) -> None:
+        job = self.holds(ref)
+        if job is not None:
+            job.move(Status.FAILED if job.status is Status.RUNNING else LET_GO[job.status])
+        assert self.desk.overdue(ref) == (job and job.status)
+
+    @rule(job_id=ids, verb=st.sampled_from(sorted(VERBS)))
+    def ask(self, job_id: str, verb: str) -> None:
         job = self.model.get(job_id)
-        if job is None or job.status in TERMINAL:
+        if job is None or job.status not in VERBS[verb]:
             with pytest.raises(JobNotFound if job is None else StateConflict):
-                self.desk.cancel(job_id)
+                self.desk.ask(verb, job_id)
             return
-        if job.status is not Status.CANCELLING:
-            job.move(Status.CANCELLED if job.status is Status.QUEUED else Status.CANCELLING)
-        assert self.desk.cancel(job_id) == job.status
+        target = VERBS[verb][job.status]
+        if target is not job.status:
+            job.move(target)
+        assert self.desk.ask(verb, job_id) == target
 
     @rule(job_id=consumes(ids))
     def delete(self, job_id: str) -> None:
@@ -148,31 +178,60 @@ class Jobs(RuleBasedStateMachine):
             assert (job.worker_id is not None) == (job.status in ACTIVE)
             assert self.desk.epochs(job_id) == list(range(1, expected.epochs + 1))
             assert self.desk.parameters(job_id) == expected.parameters
+            kept = [one.number for one in self.desk.checkpoints(job_id)]
+            assert kept == sorted(expected.checkpoints, reverse=True)
             told = [Status(status) for status in self.desk.told_statuses(job_id)]
             assert told == expected.told
             assert all(after in TRANSITIONS[before] for before, after in itertools.pairwise(told))
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A migrated database to copy: migrating takes longer than a whole run."""
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite database to copy: migrating takes longer than a whole run."""
     path = tmp_path_factory.mktemp("template") / "fitd.db"
-    database = Database(f"sqlite:///{path}")
-    migrations.migrate(database)
-    database.close()
+    with closing(Database(f"sqlite:///{path}")) as database:
+        migrations.migrate(database)
     return path
 
 
-def test_whatever_clients_and_workers_do_each_job_has_one_true_history(template: Path) -> None:
+@contextmanager
+def copied(template: Path) -> Iterator[Database]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = shutil.copy(template, folder)
+        with closing(Database(f"sqlite:///{path}")) as database:
+            yield database
+
+
+@contextmanager
+def created(server: PostgresServer) -> Iterator[Database]:
+    url = server.create()
+    with closing(Database(url)) as database:
+        yield database
+    server.drop(url)
+
+
+def explore(fresh: Callable[[], AbstractContextManager[Database]], *, examples: int) -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
-    Jobs.template = template
+    Jobs.fresh = staticmethod(fresh)
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         Jobs,
         settings=settings(
-            max_examples=30,
+            max_examples=examples,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+def test_whatever_clients_and_workers_do_each_job_has_one_true_history(
+    template: Path, pytestconfig: pytest.Config
+) -> None:
+    explore(lambda: copied(template), examples=pytestconfig.getoption("--machine-runs") or 30)
+
+
+def test_whatever_they_do_on_postgresql_it_has_one_too(
+    postgres: PostgresServer, pytestconfig: pytest.Config
+) -> None:
+    explore(lambda: created(postgres), examples=pytestconfig.getoption("--machine-runs") or 15)

@@ -1,8 +1,20 @@
 """The table of transitions makes sense as a whole."""
 
+from collections.abc import Mapping
+
 import pytest
 
-from service.jobs.lifecycle import ACTIVE, TERMINAL, TRANSITIONS, Status, sources_of
+from service.jobs.lifecycle import (
+    ACTIVE,
+    CANCEL,
+    LET_GO,
+    PAUSE,
+    RESUME,
+    TERMINAL,
+    TRANSITIONS,
+    Status,
+    sources_of,
+)
 
 
 def reachable_from(start: Status) -> set[Status]:
@@ -47,5 +59,19 @@ def test_the_sources_of_a_state_are_those_that_list_it(status: Status) -> None:
     assert sources_of(status) == {source for source in Status if status in TRANSITIONS[source]}
 
 
-def test_only_a_queued_job_is_claimed() -> None:
-    assert sources_of(Status.RUNNING) == {Status.QUEUED}
+def test_a_job_runs_from_the_queue_or_when_its_pause_is_called_off() -> None:
+    assert sources_of(Status.RUNNING) == {Status.QUEUED, Status.PAUSING}
+
+
+@pytest.mark.parametrize("ways", [CANCEL, PAUSE, RESUME, LET_GO], ids=["cancel", "pause", "resume", "let go"])
+def test_what_is_asked_follows_the_table(ways: Mapping[Status, Status]) -> None:
+    assert all(target is source or target in TRANSITIONS[source] for source, target in ways.items())
+
+
+def test_every_state_that_a_worker_holds_has_a_place_to_be_let_go_to() -> None:
+    assert LET_GO.keys() == ACTIVE
+    assert not set(LET_GO.values()) & ACTIVE
+
+
+def test_every_state_that_is_not_terminal_can_be_cancelled_at_once_or_in_time() -> None:
+    assert CANCEL.keys() == set(Status) - TERMINAL

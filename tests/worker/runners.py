@@ -26,6 +26,14 @@ def obedient(pipe: Connection) -> None:
         pipe.send(Done(message.ref))
 
 
+def leaves_after_each_job(pipe: Connection) -> None:
+    """Finishes one job and makes room for a fresh process."""
+    pipe.send(Ready({"pid": os.getpid()}))
+    message = pipe.recv()
+    pipe.send(Done(message.ref, leaving=True))
+    time.sleep(0.3)  # Its end comes a while after its word: meanwhile it must get no job.
+
+
 def stubborn(pipe: Connection) -> None:
     """Takes a job and hears of nothing any more."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -201,7 +201,9 @@ def test_closing_kills_the_stubborn_and_tells_their_jobs_as_crashed(start: Start
     running.until_free(1)
     (process,) = [slot.process for slot in running.executor._slots]
     running.executor.start(JobRef("stuck", 1))
-    assert running.close(0.2) == [Exit(JobRef("stuck", 1), ExitKind.CRASHED)]
+    (one,) = running.close(0.2)
+    assert (one.ref, one.kind) == (JobRef("stuck", 1), ExitKind.CRASHED)
+    assert "SIGKILL" in one.detail
     assert not process.is_alive()
 
 
@@ -210,3 +212,24 @@ def test_closing_before_anything_is_warm_leaves_no_process(start: Start) -> None
     (process,) = [slot.process for slot in running.executor._slots]
     assert running.close(DEADLINE) == []
     assert not process.is_alive()
+
+
+def test_a_process_that_leaves_after_a_job_is_replaced_and_nothing_is_counted_as_crashed(
+    start: Start,
+) -> None:
+    running = start(runners.leaves_after_each_job)
+    running.until_free(1)
+    first = running.executor.about()["pid"]
+    running.executor.start(JobRef("a", 1))
+    assert running.ended("a") is ExitKind.RETURNED
+    running.until_free(1)
+    assert running.executor.about()["pid"] != first
+    running.executor.start(JobRef("b", 1))
+    assert running.ended("b") is ExitKind.RETURNED
+    assert [one.kind for one in running.exits] == [ExitKind.RETURNED] * 2
+
+
+def test_how_a_process_died_is_told_in_words() -> None:
+    assert "SIGSEGV" in local._how_it_died(-signal.SIGSEGV)
+    assert "memory" in local._how_it_died(-signal.SIGKILL)
+    assert "exit code 3" in local._how_it_died(3)

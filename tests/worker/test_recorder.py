@@ -1,7 +1,6 @@
 """The recorder keeps what a training tells: each epoch once, whatever happened to earlier attempts."""
 
-import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -9,20 +8,22 @@ from typing import Any
 import pytest
 
 from service.db import Database
-from service.doorbell import JOB_CHANGED, JOB_QUEUED, Doorbell, Listener
+from service.doorbell import JOB_CHANGED, JOB_QUEUED, PipeDoorbell, PipeListener
 from service.exceptions import LeaseLost, TrainingFailed
-from service.jobs import attempts
 from service.jobs.attempts import JobRef
 from service.spec.job import JobSpec
 from service.spec.plan import Plan
+from service.storage.checkpoints import CheckpointStore
 from service.training import callbacks
 from service.training.callbacks import Callback, Pulse
 from service.training.frames import load
 from service.training.trainer import Trainer
 from service.training.weights import from_bytes
+from service.worker import checkpoints as checkpointing
 from service.worker import recorder as recording
+from service.worker.checkpoints import newest_usable
 from service.worker.messages import Drain
-from service.worker.recorder import Recorder
+from service.worker.recorder import LetGo, Recorder
 from tests.jobs.desk import ELSEWHERE, HERE, Desk
 
 JOB = {"training": {"epochs": 40, "seed": 0}}
@@ -32,15 +33,6 @@ ALL_EPOCHS = list(range(1, 41))
 @pytest.fixture
 def desk(database: Database) -> Desk:
     return Desk(database)
-
-
-@pytest.fixture
-def pipes() -> Iterator[tuple[Connection, Connection]]:
-    """The worker's end and the runner's end."""
-    ours, theirs = multiprocessing.Pipe()
-    yield ours, theirs
-    ours.close()
-    theirs.close()
 
 
 @pytest.fixture(autouse=True)
@@ -66,20 +58,38 @@ class Runner:
 
     def __init__(self, desk: Desk, folder: Path, pipe: Connection) -> None:
         self.desk, self.folder, self.pipe = desk, folder, pipe
+        self.store = CheckpointStore(folder.parent / "checkpoints", min_free_bytes=0)
 
-    def train(self, ref: JobRef, *before: Callback, environment: dict[str, Any] = HERE) -> None:
-        with self.desk.database.read() as session:
-            text = attempts.spec_of(session, ref)
-        assert text is not None
-        spec = JobSpec.model_validate_json(text)
-        recorder = self.recorder(ref)
-        recorder.begin(device="cpu", environment=environment)
+    def train(
+        self,
+        ref: JobRef,
+        *before: Callback,
+        environment: dict[str, Any] = HERE,
+        checkpoint_seconds: float = 1000.0,
+    ) -> None:
+        start = self.desk.begin(ref)
+        assert start is not None
+        spec = JobSpec.model_validate_json(start.spec)
+        recorder = self.recorder(ref, checkpoint_seconds)
+        resumable = newest_usable(self.store, start.checkpoints)
+        recorder.begin(start, device="cpu", environment=environment, resumable=resumable)
         frame = load(spec.data)
         plan = Plan(spec, frame.schema)
-        recorder.finish(plan, Trainer(plan, frame, callbacks=[*before, recorder]).fit())
+        trainer = Trainer(plan, frame, callbacks=[*before, recorder], checkpoint=resumable.checkpoint)
+        try:
+            recorder.finish(plan, trainer.fit())
+        except LetGo as gone:
+            recorder.let_go(gone.reason)
 
-    def recorder(self, ref: JobRef) -> Recorder:
-        return Recorder(ref, database=self.desk.database, doorbell=Doorbell(self.folder), pipe=self.pipe)
+    def recorder(self, ref: JobRef, checkpoint_seconds: float = 1000.0) -> Recorder:
+        return Recorder(
+            ref,
+            database=self.desk.database,
+            doorbell=PipeDoorbell(self.folder),
+            pipe=self.pipe,
+            store=self.store,
+            checkpoint_seconds=checkpoint_seconds,
+        )
 
 
 @pytest.fixture
@@ -125,6 +135,9 @@ def test_a_drain_gives_the_job_back_uncounted(
     job = desk.job(ref.id)
     assert (job.status, job.crashes, job.worker_id) == ("queued", 0, None)
     assert desk.parameters(ref.id) is None
+    (left,) = desk.checkpoints(ref.id)
+    assert (left.reason, left.epoch) == ("drain", 10)
+    assert desk.epochs(ref.id) == list(range(1, 11))
 
 
 def test_the_death_of_the_worker_ends_the_training(
@@ -223,7 +236,10 @@ def test_an_error_of_an_attempt_that_lost_its_job_is_dropped(desk: Desk, runner:
 def test_every_record_rings_and_a_job_given_back_calls_the_workers(
     desk: Desk, runner: Runner, pipes: tuple[Connection, Connection]
 ) -> None:
-    with Listener(runner.folder, JOB_CHANGED) as changed, Listener(runner.folder, JOB_QUEUED) as queued:
+    with (
+        PipeListener(runner.folder, JOB_CHANGED) as changed,
+        PipeListener(runner.folder, JOB_QUEUED) as queued,
+    ):
         ref = desk.running(**JOB)
         runner.train(ref)
         assert changed.messages() == {ref.id}
@@ -232,3 +248,121 @@ def test_every_record_rings_and_a_job_given_back_calls_the_workers(
         runner.train(other, AtEpoch(10, lambda: pipes[0].send(Drain())))
         assert changed.messages() == {other.id}
         assert queued.messages()
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> float:
+    """A checkpoint at every pulse, however long one takes."""
+    monkeypatch.setattr(checkpointing, "SHARE", 0)
+    return 0.0
+
+
+def files(runner: Runner, ref: JobRef) -> list[str]:
+    return sorted(path.name for path in (runner.folder.parent / "checkpoints").rglob(f"{ref.id}/*"))
+
+
+def test_an_attempt_goes_on_from_the_checkpoint_of_the_one_before_and_ends_the_same(
+    desk: Desk, runner: Runner, often: float
+) -> None:
+    undisturbed = desk.running(**JOB)
+    runner.train(undisturbed)
+    ref = desk.running(**JOB)
+    with pytest.raises(Died):
+        runner.train(ref, AtEpoch(15, die), checkpoint_seconds=often)
+    assert files(runner, ref) == ["1-13.ckpt", "1-14.ckpt"]
+    desk.crashed(ref)
+    (second,) = desk.claim()
+    trained: list[int] = []
+
+    class Count(Callback):
+        def on_pulse(self, pulse: Pulse) -> None:
+            trained.extend(range(pulse.first_epoch, pulse.first_epoch + len(pulse.train_loss)))
+
+    runner.train(second, Count())
+    assert trained == list(range(15, 41)), "nothing is trained twice"
+    assert desk.parameters(ref.id) == desk.parameters(undisturbed.id)
+    assert desk.job(ref.id).result == desk.job(undisturbed.id).result
+    assert desk.epochs(ref.id) == ALL_EPOCHS
+
+
+def test_after_the_end_no_checkpoint_is_left(desk: Desk, runner: Runner, often: float) -> None:
+    ref = desk.running(**JOB)
+    runner.train(ref, checkpoint_seconds=often)
+    assert desk.status(ref.id) == "succeeded"
+    assert desk.checkpoints(ref.id) == []
+    assert files(runner, ref) == []
+
+
+def test_a_damaged_checkpoint_is_left_aside_for_the_one_before(
+    desk: Desk, runner: Runner, often: float
+) -> None:
+    undisturbed = desk.running(**JOB)
+    runner.train(undisturbed)
+    ref = desk.running(**JOB)
+    with pytest.raises(Died):
+        runner.train(ref, AtEpoch(15, die), checkpoint_seconds=often)
+    newest = runner.folder.parent / "checkpoints" / ref.id / "1-14.ckpt"
+    data = bytearray(newest.read_bytes())
+    data[len(data) // 2] ^= 1
+    newest.write_bytes(data)
+    desk.crashed(ref)
+    (second,) = desk.claim()
+    runner.train(second)
+    logs = [event.data["message"] for event, _ in desk.events(ref.id) if event.type == "log"]
+    assert ["checkpoint 14" in message for message in logs] == [True]
+    assert desk.parameters(ref.id) == desk.parameters(undisturbed.id)
+    assert desk.epochs(ref.id) == ALL_EPOCHS
+
+
+def test_without_any_usable_checkpoint_the_training_starts_again_and_says_so(
+    desk: Desk, runner: Runner, often: float
+) -> None:
+    ref = desk.running(**JOB)
+    with pytest.raises(Died):
+        runner.train(ref, AtEpoch(15, die), checkpoint_seconds=often)
+    for path in (runner.folder.parent / "checkpoints" / ref.id).iterdir():
+        path.unlink()
+    desk.crashed(ref)
+    (second,) = desk.claim()
+    runner.train(second)
+    logs = [event.data["message"] for event, _ in desk.events(ref.id) if event.type == "log"]
+    assert len(logs) == 3
+    assert "starts again" in logs[-1]
+    assert (desk.status(ref.id), desk.epochs(ref.id)) == ("succeeded", ALL_EPOCHS)
+
+
+def test_a_pause_is_heard_and_leaves_a_checkpoint(desk: Desk, runner: Runner) -> None:
+    undisturbed = desk.running(**JOB)
+    runner.train(undisturbed)
+    ref = desk.running(**JOB)
+    runner.train(ref, AtEpoch(10, lambda: desk.pause(ref.id)))
+    assert desk.status(ref.id) == "paused"
+    assert [one.reason for one in desk.checkpoints(ref.id)] == ["pause"]
+    desk.unpause(ref.id)
+    (second,) = desk.claim()
+    runner.train(second)
+    assert desk.parameters(ref.id) == desk.parameters(undisturbed.id)
+    assert desk.epochs(ref.id) == ALL_EPOCHS
+
+
+def test_a_training_whose_time_is_over_keeps_what_it_has_learnt(desk: Desk, runner: Runner) -> None:
+    ref = desk.running(training={"epochs": 1_000_000, "seed": 0, "max_seconds": 0.2})
+    runner.train(ref)
+    job = desk.job(ref.id)
+    assert (job.status, job.stop_reason) == ("succeeded", "max_runtime")
+    assert 0 < job.epoch < 1_000_000
+    assert desk.parameters(ref.id)
+
+
+def test_a_lost_lease_is_noticed_at_a_checkpoint_and_its_file_goes(
+    desk: Desk, runner: Runner, often: float
+) -> None:
+    def take_over() -> None:
+        desk.crashed(ref)
+        desk.claim(worker_id="another")
+
+    ref = desk.running(**JOB)
+    with pytest.raises(LeaseLost):
+        runner.train(ref, AtEpoch(10, take_over), checkpoint_seconds=often)
+    assert files(runner, ref) == ["1-8.ckpt", "1-9.ckpt"]
+    assert [one.number for one in desk.checkpoints(ref.id)] == [9, 8]
