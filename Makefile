@@ -15,7 +15,7 @@ PORT        ?= 8000
 DATA_DIR    ?= fitd-data
 
 .DEFAULT_GOAL := help
-.PHONY: help install run serve test explore lint types imports contract docs openapi constraints bench examples clean
+.PHONY: help install run serve test chaos explore lint types imports contract docs openapi constraints bench examples clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,6 +50,13 @@ TEST_PROCESSES ?= 2
 
 test: install ## Run all tests
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
+
+# Some minutes for each loop and database; PROMISES="--kills 20" for a short look.
+PROMISES ?= --kills 200
+
+chaos: install ## Kill parts of the service again and again, and print which promises held
+	$(BIN)/python -m tests.chaos $(PROMISES)
+	$(BIN)/python -m pytest --no-header -q tests/jobs/test_jobs_machine.py --machine-runs 1000
 
 explore: install ## Run the property tests on cases that were never tried
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --hypothesis-profile default tests/spec tests/training tests/tables tests/jobs

@@ -34,10 +34,10 @@ def refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> N
         assert word in done.stderr
 
 
-def test_an_open_address_needs_a_key(tmp_path: Path) -> None:
-    for host in ("0.0.0.0", "192.168.1.2", "::"):  # noqa: S104 - refused
-        done = fitd("serve", "--host", host, "--data-dir", str(tmp_path))
-        refused(done, 2, host, "FITD_API_KEY")
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.2", "::", "fitd.example.org", ""])  # noqa: S104 - refused
+def test_an_open_address_needs_a_key(tmp_path: Path, host: str) -> None:
+    done = fitd("serve", "--host", host, "--data-dir", str(tmp_path))
+    refused(done, 1, f"listening on {host}", "FITD_API_KEY", "fitd keys create", "127.0.0.1")
     assert not (tmp_path / "fitd.db").exists()
 
 
@@ -63,6 +63,16 @@ def test_a_data_folder_that_is_none(tmp_path: Path) -> None:
     done = fitd("doctor", "--data-dir", str(file / "below"))
     assert done.returncode == 1
     assert "BAD  data folder" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["serve", "migrate", "worker"])
+def test_a_storage_folder_that_is_not_mounted_is_not_made(tmp_path: Path, command: str) -> None:
+    away, data = tmp_path / "away", str(tmp_path / "data")
+    done = fitd(command, "--data-dir", data, FITD_STORAGE_DIR=str(away), FITD_PORT="0")
+    refused(done, 1, str(away), "mounted", "FITD_STORAGE_DIR")
+    told = fitd("doctor", "--data-dir", data, FITD_STORAGE_DIR=str(away))
+    assert (told.returncode, "BAD  storage folder" in told.stdout) == (1, True)
+    assert not away.exists()
 
 
 @pytest.mark.parametrize("command", ["api", "worker"])

@@ -1,4 +1,4 @@
-"""The settings have safe defaults, come from named variables, and refuse to open the service without a key."""
+"""The settings have safe defaults and come from named variables."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from service.settings import Settings
+from service.settings import Settings, is_loopback
 
 
 @pytest.fixture(autouse=True)
@@ -19,8 +19,8 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.53", "::1", "localhost"])
-def test_a_loopback_address_needs_no_key(host: str) -> None:
-    assert Settings(host=host).host == host
+def test_a_loopback_address_is_known_as_one(host: str) -> None:
+    assert is_loopback(host)
 
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - the address that is to be refused
@@ -29,12 +29,25 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104 - the address that is to be refused
 @pytest.mark.parametrize(
     "host", [EVERYWHERE, "::", "192.168.0.7", "fitd.example.org", "localhost.example.org", ""]
 )
-def test_any_other_address_needs_a_key(host: str) -> None:
-    with pytest.raises(ValidationError, match="FITD_API_KEY"):
-        Settings(host=host)
-    with pytest.raises(ValidationError, match="FITD_API_KEY"):
-        Settings(host=host, api_key="")
-    assert Settings(host=host, api_key="secret").host == host
+def test_any_other_address_is_not(host: str) -> None:
+    assert not is_loopback(host)
+
+
+def test_an_empty_key_is_none() -> None:
+    assert Settings().admin_secret is None
+    assert Settings(api_key="").admin_secret is None
+    assert Settings(api_key="sécret").admin_secret == "sécret".encode()
+
+
+def test_what_hosts_share_is_in_the_data_folder_unless_said_otherwise(tmp_path: Path) -> None:
+    alone, shared = Settings(data_dir=tmp_path), Settings(data_dir=tmp_path, storage_dir=tmp_path / "all")
+    assert (alone.datasets_dir, alone.checkpoints_dir) == (tmp_path / "datasets", tmp_path / "checkpoints")
+    assert {shared.datasets_dir.parent, shared.checkpoints_dir.parent} == {tmp_path / "all"}
+    assert shared.doorbell_dir.parent == tmp_path
+
+
+def test_the_password_of_the_database_is_not_shown() -> None:
+    assert "secret" not in repr(Settings(database_url="postgresql://fitd:secret@host/fitd"))
 
 
 def test_the_key_is_not_shown() -> None:
@@ -47,6 +60,8 @@ def test_the_key_is_not_shown() -> None:
     [
         ("FITD_DATA_DIR", "/srv/fitd", "data_dir", Path("/srv/fitd")),
         ("FITD_DATABASE_URL", "sqlite:///x.db", "database_url", "sqlite:///x.db"),
+        ("FITD_STORAGE_DIR", "/mnt/fitd", "storage_dir", Path("/mnt/fitd")),
+        ("FITD_STORAGE_DIR", "", "storage_dir", None),
         ("FITD_HOST", "::1", "host", "::1"),
         ("FITD_PORT", "9000", "port", 9000),
         ("FITD_SLOTS", "3", "slots", 3),
@@ -56,6 +71,9 @@ def test_the_key_is_not_shown() -> None:
         ("FITD_CANCEL_SECONDS", "1", "cancel_seconds", 1.0),
         ("FITD_MAX_CRASHES", "1", "max_crashes", 1),
         ("FITD_PREDICTOR_CACHE", "2", "predictor_cache", 2),
+        ("FITD_ALLOWED_HOSTS", "a.example, b.example:80", "allowed_hosts", ("a.example", "b.example:80")),
+        ("FITD_ALLOWED_ORIGINS", "https://a.example", "allowed_origins", ("https://a.example",)),
+        ("FITD_REQUESTS_PER_MINUTE", "60", "requests_per_minute", 60),
         ("FITD_LOG_FORMAT", "json", "log_format", "json"),
         ("FITD_LOG_LEVEL", "debug", "log_level", "debug"),
     ],
@@ -99,6 +117,9 @@ def test_an_argument_wins_over_a_variable(monkeypatch: pytest.MonkeyPatch) -> No
         {"cancel_seconds": 0},
         {"max_crashes": 0},
         {"predictor_cache": 0},
+        {"requests_per_minute": -1},
+        {"allowed_origins": "*"},
+        {"limits": {"max_queued_jobs": 0}},
         {"log_format": "xml"},
         {"log_level": "loud"},
     ],
@@ -113,6 +134,19 @@ def test_the_database_is_in_the_data_folder_unless_said_otherwise(tmp_path: Path
     assert Settings(data_dir=tmp_path).effective_database_url == f"sqlite:///{tmp_path / 'fitd.db'}"
     assert Settings(database_url="sqlite:///other.db").effective_database_url == "sqlite:///other.db"
     assert Settings(data_dir=tmp_path).doorbell_dir.parent == tmp_path
+
+
+def test_what_hosts_share_is_in_the_storage_folder_and_all_else_stays_local(tmp_path: Path) -> None:
+    alone = Settings(data_dir=tmp_path)
+    assert alone.datasets_dir.parent == alone.checkpoints_dir.parent == tmp_path
+    shared = Settings(data_dir=tmp_path / "own", storage_dir=tmp_path / "shared")
+    assert shared.datasets_dir.parent == shared.checkpoints_dir.parent == tmp_path / "shared"
+    local = [
+        shared.doorbell_dir,
+        shared.workers_dir,
+        Path(shared.effective_database_url.removeprefix("sqlite:///")),
+    ]
+    assert [one.parent for one in local] == [tmp_path / "own"] * 3
 
 
 def test_a_setting_cannot_be_changed_while_running() -> None:

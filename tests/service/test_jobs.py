@@ -42,11 +42,16 @@ def test_prefer_wait_answers_with_the_finished_job(service: Service, tutorial: d
         "epoch": 3000,
         "epochs": 3000,
         "fraction": 1.0,
+        "seconds": job["progress"]["seconds"],
         "eta_seconds": None,
         "train_loss": job["progress"]["train_loss"],
         "dev_loss": None,
     }
     assert job["created_at"] <= job["started_at"] <= job["finished_at"]
+    assert job["progress"]["seconds"] > 0
+    assert [one["status"] for one in job["transitions"]] == ["queued", "running", "succeeded"]
+    dates = [one["at"] for one in job["transitions"]]
+    assert dates == sorted(dates)
 
 
 def test_prefer_wait_gives_up_after_its_time(service: Service, tutorial: dict[str, Any]) -> None:

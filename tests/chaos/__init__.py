@@ -1,0 +1,1 @@
+"""Shaking the real service on both databases, and telling which promises held."""
