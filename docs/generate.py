@@ -73,10 +73,11 @@ def _settled(path: Path, text: str, *, check: bool) -> bool:
 
 def settings_page() -> str:
     """Describe every setting by its environment variable."""
-    from service.settings import Settings
+    from service.settings import Retention, Settings
     from service.spec.limits import Limits
 
-    rows = [row for row in _setting_rows(Settings, "FITD_") if row[0] != "`FITD_LIMITS`"]
+    groups = {"`FITD_LIMITS`", "`FITD_RETENTION`"}
+    rows = [row for row in _setting_rows(Settings, "FITD_") if row[0] not in groups]
     return "\n".join(
         [
             "# Settings",
@@ -93,6 +94,12 @@ def settings_page() -> str:
             "`GET /v1/capabilities` tells the limits in force.",
             "",
             table(("variable", "type", "default", "meaning"), _setting_rows(Limits, "FITD_LIMITS__")),
+            "",
+            "## Retention",
+            "",
+            "What is removed by itself: [how to keep the disk tidy](../how-to/keep-the-disk-tidy.md).",
+            "",
+            table(("variable", "type", "default", "meaning"), _setting_rows(Retention, "FITD_RETENTION__")),
         ]
     )
 
@@ -105,7 +112,7 @@ def _setting_rows(model: Any, prefix: str) -> list[tuple[str, ...]]:  # noqa: AN
         if field.default_factory is not None:
             default = (field.default_factory.__doc__ or "computed").strip()
         else:
-            default = "none" if field.default in (None, "") else f"`{field.default}`"
+            default = "none" if field.default in (None, "", ()) else f"`{field.default}`"
         kind = " ".join(part for part in (type_in_words(node, schema), bounds(node)) if part)
         rows.append((f"`{prefix}{name.upper()}`", kind, default, field.description or ""))
     return rows
@@ -114,7 +121,6 @@ def _setting_rows(model: Any, prefix: str) -> list[tuple[str, ...]]:  # noqa: AN
 def cli_page() -> str:
     """Show the help of every command."""
     overview = _help()
-    commands = re.findall(r"^ {4}(\w+)  ", overview, flags=re.MULTILINE)
     parts = [
         "# The command line",
         "",
@@ -123,9 +129,17 @@ def cli_page() -> str:
         "",
         *_shown("fitd --help", overview),
     ]
-    for command in commands:
-        parts += ["", f"## fitd {command}", "", *_shown(f"fitd {command} --help", _help(command))]
+    for command in _commands(overview):
+        text = _help(command)
+        parts += ["", f"## fitd {command}", "", *_shown(f"fitd {command} --help", text)]
+        for action in _commands(text):
+            parts += ["", *_shown(f"fitd {command} {action} --help", _help(command, action))]
     return "\n".join(parts)
+
+
+def _commands(overview: str) -> list[str]:
+    """Name what a command's help lists below it."""
+    return re.findall(r"^ {4}(\w+)  ", overview, flags=re.MULTILINE)
 
 
 def _help(*command: str) -> str:

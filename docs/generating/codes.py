@@ -13,9 +13,9 @@ FIELD_CODES = {
     "incompatible_fields": "Two fields of the spec do not go together.",
     "incompatible_parameters": "Two query parameters do not go together.",
     "invalid_expression": "The target's formula is not plain arithmetic.",
-    "invalid_text": "A name or a text holds the character NUL, which databases cannot keep.",
     "invalid_json": "The body, or a line of JSON Lines, is not valid JSON.",
     "invalid_parameter": "A query parameter, a header or a part of the path is not what it must be.",
+    "invalid_text": "A name or a text holds the character NUL, which databases cannot keep.",
     "limit_exceeded": "The job is larger than the operator allows.",
     "missing": "A required field, column or feature is not there.",
     "missing_values": "A column has rows without a value, and nothing says what becomes of them.",
@@ -86,7 +86,8 @@ JOB_CODES = {
     "target_out_of_range": "A row of the target is nothing that the loss can take.",
     "too_few_rows": "After dropping rows and splitting, there is nothing left to train on.",
     "unmatched_group": "A group of the optimizer names no parameter of the network.",
-    "worker_crashed": "The training process died as often as `FITD_MAX_CRASHES` allows.",
+    "max_runtime": "The training was stuck in one step when its `max_seconds` were over, and was ended by force.",
+    "worker_crashed": "The training process died as often in a row as `FITD_MAX_CRASHES` allows.",
     "wrong_output_shape": "The network does not give what the loss takes.",
 }
 ADVICE_CODES = {

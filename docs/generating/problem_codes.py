@@ -96,7 +96,8 @@ def _codes_in(source: Path) -> Found:
     for path in source.rglob("*.py"):
         kind = "file" if path.parent.name == "tables" else "field"
         tree = ast.parse(path.read_text("utf-8"))
-        for node in (n for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for n in ast.walk(f)):
+        functions = (f for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef))
+        for node in (n for f in functions for n in ast.walk(f)):
             for target, codes in _codes_of(node, kind):
                 found[target] |= codes
     return found
@@ -122,7 +123,8 @@ def _codes_of(node: ast.AST, kind: str) -> Iterator[tuple[str, set[str]]]:
             yield kind, {text}
         case ast.Dict(keys=keys, values=values):
             named = {k.value: v for k, v in zip(keys, values, strict=True) if isinstance(k, ast.Constant)}
-            if "code" in named:
+            # A cause of a change of state has a code and no hint: it is no problem.
+            if "code" in named and ("pointer" in named or "hint" in named):
                 yield "advice" if "pointer" in named else "job", _texts(named["code"])
 
 
