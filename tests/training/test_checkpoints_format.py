@@ -101,7 +101,9 @@ def test_one_tensor_in_two_places_is_kept_in_both() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [object(), {1, 2}, b"bytes", 1j, torch.zeros(1, dtype=torch.complex128)], ids=repr
+    "value",
+    [object(), {1, 2}, b"bytes", 1j, torch.zeros(1, dtype=torch.complex128)],
+    ids=lambda value: type(value).__name__,
 )
 def test_what_it_cannot_hold_is_told(value: object) -> None:
     with pytest.raises(TypeError, match="cannot hold"):
