@@ -144,7 +144,9 @@ def _strides(tensor: torch.Tensor) -> list[int] | None:
 
 def _strided(tensor: torch.Tensor, strides: list[int] | None) -> torch.Tensor:
     if strides is None:
-        return tensor
+        # A buffer of bytes begins anywhere, and products of Muon's or LBFGS's memory round by where they begin:
+        # a copy lies where torch puts every tensor.
+        return tensor.clone()
     return torch.empty_strided(tensor.shape, strides, dtype=tensor.dtype).copy_(tensor)
 
 

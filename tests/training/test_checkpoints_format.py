@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from service.exceptions import CheckpointUnusable
 from service.training import checkpoint
 from service.training.checkpoint import Checkpoint, from_bytes, to_bytes
+from service.training.rows import ALIGNMENT
 from tests.training.resumed import bits
 
 DTYPES = [
@@ -145,3 +146,10 @@ def test_another_version_of_the_format_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(checkpoint, "FORMAT", 2)
     with pytest.raises(CheckpointUnusable, match="the format 1, and not 2"):
         from_bytes(DATA)
+
+
+def test_tensors_begin_where_torch_puts_every_tensor() -> None:
+    """Matrix products round by where their numbers begin in memory, and a buffer of bytes begins anywhere."""
+    tensors = [torch.randn(size) for size in (1, 3, 5, 7, 33, 100, 1000)]
+    read = from_bytes(to_bytes(Checkpoint(1, 0.5, {"all": tensors}))).state["all"]
+    assert [tensor.data_ptr() % ALIGNMENT for tensor in read] == [0] * len(tensors)
