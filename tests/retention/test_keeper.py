@@ -60,6 +60,7 @@ def test_a_sweep_that_fails_is_logged_and_tried_again(
         assert keeper._thread.is_alive()
         job = house.ended(days_ago=1)
     assert job in house.ids()
+    keeper._thread.join(10)  # It leaves with the sweep that it is in.
     assert not keeper._thread.is_alive()
 
 
