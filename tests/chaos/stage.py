@@ -25,7 +25,7 @@ EAGER = {
 }
 
 
-def demanding(epochs: int, seed: int = 0) -> dict[str, Any]:
+def demanding(epochs: int = 260, seed: int = 0) -> dict[str, Any]:
     """A job with dropout, batch norm, shuffled mini-batches, a schedule, metrics and early stopping in play."""
     return {
         "data": {

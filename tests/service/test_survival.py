@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 from service.failpoints import NAMES
+from tests.chaos.stage import demanding
 from tests.conftest import Service
 from tests.service.test_faults import ended, kill_runner, long_job, outcome, progressing
 from tests.service.test_results import read_events
@@ -34,40 +35,6 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     )
     yield running
     running.close()
-
-
-# The job has dropout, batch norm, mini-batches in an order of chance, a schedule and early stopping in play.
-def demanding(epochs: int = 260) -> dict[str, Any]:
-    return {
-        "data": {
-            "type": "synthetic",
-            "rows": 400,
-            "seed": 0,
-            "features": {"x": {"distribution": "uniform", "low": -1, "high": 1}},
-            "target": {"name": "y", "expression": "sin(3*x)"},
-            "noise": {"distribution": "normal", "std": 0.1},
-        },
-        "model": {
-            "type": "sequential",
-            "layers": [
-                {"type": "Linear", "out_features": 16},
-                {"type": "BatchNorm1d"},
-                {"type": "ReLU"},
-                {"type": "Dropout", "p": 0.2},
-                {"type": "Linear", "out_features": 1},
-            ],
-        },
-        "loss": {"type": "MSELoss"},
-        "optimizer": {"type": "Adam", "lr": 0.003},
-        "scheduler": {"type": "CosineAnnealingLR"},
-        "evaluation": {"split": {"type": "random", "dev": 0.2, "test": 0.2, "seed": 0}, "every": 10},
-        "training": {
-            "epochs": epochs,
-            "batch_size": 32,
-            "seed": 0,
-            "early_stopping": {"patience": 10_000},
-        },
-    }
 
 
 @pytest.fixture(scope="module")
