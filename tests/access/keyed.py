@@ -2,29 +2,14 @@
 
 import contextlib
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import httpx2
 
-from tests.conftest import ROOT, Service
-
-
-def fitd(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command."""
-    command = [sys.executable, "-m", "service", *arguments]
-    return subprocess.run(
-        command,
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+from tests.conftest import Service
+from tests.test_commands import fitd
 
 
 def keys(data_dir: Path, action: str, *arguments: str) -> subprocess.CompletedProcess[str]:
