@@ -167,7 +167,7 @@ class Cause(Wire):
     """Why a job changed its state, where the state alone does not say it."""
 
     code: str
-    """`requested`, `runner_died`, `worker_died`, `worker_silent`, `worker_stopped`, `claim_lost` or `killed`."""
+    """`requested`, `runner_died`, `worker_died`, `worker_silent`, `worker_stopped`, `claim_lost`, `killed` or `restored`."""
     message: str
 
 

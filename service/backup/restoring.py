@@ -17,7 +17,7 @@ from service.backup.manifest import CHECKPOINTS, DATABASE, DATASETS, BackupManif
 from service.datasets.orm import Dataset, DatasetSchema
 from service.db import Base, Database
 from service.exceptions import BackupFailed, BackupUnusable, RestoreRefused
-from service.jobs import attempts
+from service.jobs import attempts, causes
 from service.jobs.attempts import JobRef
 from service.jobs.lifecycle import ACTIVE
 from service.jobs.orm import Checkpoint, Job
@@ -26,10 +26,6 @@ from service.tables.files import sync_folder
 
 __all__ = ["Restored", "restore"]
 
-RESTORED = {
-    "code": "restored",
-    "message": "The service was restored from a backup that was made while the job was under way.",
-}
 USED: dict[str, type[Base]] = {"jobs": Job, "datasets": Dataset, "api_keys": ApiKey}
 """The tables of which one row makes a database one in use."""
 EVENT_GAP = 10**9
@@ -128,7 +124,7 @@ def _prepared(copy: Database, found: BackupManifest) -> int:
         refs = [JobRef(*row) for row in session.execute(active)]
     with copy.write() as session:
         for ref in refs:
-            attempts.let_go(session, ref, cause=RESTORED)
+            attempts.let_go(session, ref, cause=causes.RESTORED)
     return len(refs)
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from service.db import now
-from service.jobs import checkpoints, repository
+from service.jobs import causes, checkpoints, repository
+from service.jobs.causes import Cause
 from service.jobs.lifecycle import ACTIVE, LET_GO, Status, StopReason
 from service.jobs.orm import Checkpoint, Job, JobParameters
 from service.jobs.repository import NewEpochs
@@ -323,7 +324,7 @@ def finish(session: Session, ref: JobRef, progress: Progress, ended: Ended) -> b
     return True
 
 
-def let_go(session: Session, ref: JobRef, *, cause: Mapping[str, str]) -> Status | None:
+def let_go(session: Session, ref: JobRef, *, cause: Cause) -> Status | None:
     """Give a job back, uncounted: to the queue, or to where it was asked to go.
 
     Returns:
@@ -333,7 +334,7 @@ def let_go(session: Session, ref: JobRef, *, cause: Mapping[str, str]) -> Status
     return None if job is None else _goes(session, job, ref, cause)
 
 
-def crashed(session: Session, ref: JobRef, *, max_crashes: int, cause: Mapping[str, str]) -> Status | None:
+def crashed(session: Session, ref: JobRef, *, max_crashes: int, cause: Cause) -> Status | None:
     """Record that the process of an attempt died: as `let_go`, but failed when it died too often without progress.
 
     Returns:
@@ -362,16 +363,13 @@ def overdue(session: Session, ref: JobRef) -> Status | None:
     """
     job = _held(session, ref)
     if job is None or job.status != Status.RUNNING:
-        return None if job is None else let_go(session, ref, cause=KILLED)
+        return None if job is None else let_go(session, ref, cause=causes.KILLED)
     message = f"The job was still in one step when its {job.max_seconds:g} seconds were over."
     error = {"code": "max_runtime", "message": message, "hint": TIME_HINT}
     return _fails(session, ref, StopReason.MAX_RUNTIME, error)
 
 
-KILLED = {"code": "killed", "message": "The training did not stop by itself and was ended by force."}
-
-
-def _goes(session: Session, job: Job, ref: JobRef, cause: Mapping[str, str]) -> Status | None:
+def _goes(session: Session, job: Job, ref: JobRef, cause: Cause) -> Status | None:
     target = LET_GO[Status(job.status)]
     reason = StopReason.CANCELLED if target is Status.CANCELLED else None
     moved = repository.move(session, ref.id, target, fence=ref.attempt, cause=cause, stop_reason=reason)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from service.db import now
+from service.jobs.causes import Cause
 from service.jobs.history import History, pack, unpack
 from service.jobs.lifecycle import ACTIVE, TERMINAL, Status, sources_of
 from service.jobs.orm import HistoryChunk, Job, JobEvent, JobMetadata, JobParameters, JobSpecText
@@ -199,7 +200,7 @@ def move(  # noqa: PLR0913 - all that one change of state carries, by keyword
     sources: Collection[Status] | None = None,
     fence: int | None = None,
     epochs: NewEpochs | None = None,
-    cause: Mapping[str, str] | None = None,
+    cause: Cause | None = None,
     add: Mapping[str, int] | None = None,
     **values: Any,  # noqa: ANN401 - columns
 ) -> Job | None:
@@ -368,7 +369,7 @@ def _unpacked(chunk: HistoryChunk) -> History:
     return unpack(chunk.data, names=chunk.columns, first_epoch=chunk.first_epoch)
 
 
-def _status_event(job: Job, cause: Mapping[str, str] | None = None) -> dict[str, Any]:
+def _status_event(job: Job, cause: Cause | None = None) -> dict[str, Any]:
     status = Status(job.status)
     return {
         "status": status,

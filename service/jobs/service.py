@@ -23,7 +23,7 @@ from service.exceptions import (
     Problem,
     StateConflict,
 )
-from service.jobs import checkpoints, quotas, repository
+from service.jobs import causes, checkpoints, quotas, repository
 from service.jobs.lifecycle import CANCEL, PAUSE, RESUME, TERMINAL, Status, StopReason
 from service.jobs.orm import Checkpoint, Job, JobParameters
 from service.jobs.repository import JobFilter
@@ -244,9 +244,6 @@ def resume(session: Session, job_id: str, *, owner: str) -> Job:
     return _ask(session, job_id, RESUME, "resumed", owner=owner, hint=hint)
 
 
-REQUESTED = {"code": "requested", "message": "Its owner asked."}
-
-
 def _ask(
     session: Session,
     job_id: str,
@@ -268,7 +265,7 @@ def _ask(
         raise StateConflict(f"The job is {source}: it cannot be {what}.", hint=hint)
     reason = StopReason.CANCELLED if target is Status.CANCELLED else None
     moved = repository.move(
-        session, job.id, target, sources={source}, cause=REQUESTED, stop_reason=reason, **values
+        session, job.id, target, sources={source}, cause=causes.REQUESTED, stop_reason=reason, **values
     )
     if moved is None:
         raise AssertionError("a job that is held has changed its state")

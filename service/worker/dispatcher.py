@@ -16,8 +16,9 @@ from service import failpoints
 from service.db import Database
 from service.doorbell import JOB_CHANGED, JOB_QUEUED, Doorbell, Listener, doorbell, listen
 from service.exceptions import DatabaseBusy
-from service.jobs import attempts, repository, workers
+from service.jobs import attempts, causes, repository, workers
 from service.jobs.attempts import Claim, JobRef
+from service.jobs.causes import Cause
 from service.jobs.lifecycle import Status
 from service.retention.keeper import Keeper
 from service.settings import Settings
@@ -34,10 +35,6 @@ logger = structlog.get_logger(__name__)
 
 BEAT_SECONDS = 2.0
 """Time between two heartbeats; a lease outlives several of them."""
-STOPPED = {"code": "worker_stopped", "message": "Its worker was stopped."}
-ASTRAY = {"code": "claim_lost", "message": "Its worker never learnt that it had it."}
-DIED = {"code": "worker_died", "message": "Its worker died."}
-SILENT = {"code": "worker_silent", "message": "Its worker gave no sign of life for too long."}
 
 
 class Dispatcher:
@@ -136,16 +133,15 @@ class Dispatcher:
             if overdue:
                 status = attempts.overdue(session, one.ref)
             elif self._is_out_of_patience(one.ref):
-                status = attempts.let_go(session, one.ref, cause=attempts.KILLED)
+                status = attempts.let_go(session, one.ref, cause=causes.KILLED)
             else:
-                cause = {"code": "runner_died", "message": one.detail}
-                status = self._crashed(session, one.ref, cause)
+                status = self._crashed(session, one.ref, causes.runner_died(one.detail))
         self._forget(one.ref)
         if status is not None:
             logger.warning("attempt died", job_id=one.ref.id, attempt=one.ref.attempt, status=status)
             self._doorbell.ring(JOB_CHANGED, one.ref.id)
 
-    def _crashed(self, session: Session, ref: JobRef, cause: dict[str, str]) -> Status | None:
+    def _crashed(self, session: Session, ref: JobRef, cause: Cause) -> Status | None:
         return attempts.crashed(session, ref, max_crashes=self._settings.max_crashes, cause=cause)
 
     def _forget(self, ref: JobRef) -> None:
@@ -170,7 +166,7 @@ class Dispatcher:
         for ref in set(held) - known:
             logger.warning("a claim went astray, it is given back", job_id=ref.id, attempt=ref.attempt)
             with self._database.write() as session:
-                attempts.let_go(session, ref, cause=ASTRAY)
+                attempts.let_go(session, ref, cause=causes.CLAIM_LOST)
             self._doorbell.ring(JOB_QUEUED)
 
     def _take_over(self) -> None:
@@ -180,9 +176,9 @@ class Dispatcher:
         gone = self._presence.abandoned() & known.keys()
         self._adopt_orphans()
         for worker_id in gone:
-            self._bury(worker_id, DIED)
+            self._bury(worker_id, causes.WORKER_DIED)
         for worker_id in self._watch.dead(known) - gone - {self.worker_id}:
-            self._bury(worker_id, SILENT)
+            self._bury(worker_id, causes.WORKER_SILENT)
 
     def _adopt_orphans(self) -> None:
         """Give back the jobs of workers that are in no list: buried between a claim and their own death."""
@@ -190,10 +186,10 @@ class Dispatcher:
             orphans = workers.orphans(session)
         for ref in orphans:
             with self._database.write() as session:
-                self._crashed(session, ref, DIED)
+                self._crashed(session, ref, causes.WORKER_DIED)
             self._doorbell.ring(JOB_CHANGED, ref.id)
 
-    def _bury(self, worker_id: str, cause: dict[str, str]) -> None:
+    def _bury(self, worker_id: str, cause: Cause) -> None:
         """Take a dead worker out of the list and give its jobs to others."""
         logger.warning("worker is dead, its jobs are taken over", worker_id=worker_id, reason=cause["code"])
         with self._database.write() as session:
@@ -227,7 +223,7 @@ class Dispatcher:
         exits = self._executor.close(self._settings.drain_seconds)
         with contextlib.suppress(DatabaseBusy), self._database.write() as session:
             for one in exits:
-                attempts.let_go(session, one.ref, cause=STOPPED)
+                attempts.let_go(session, one.ref, cause=causes.WORKER_STOPPED)
             workers.forget(session, self.worker_id)
         self._presence.close()
         logger.info("worker stopped", worker_id=self.worker_id)

@@ -13,7 +13,7 @@ from service import failpoints
 from service.db import Database, after_commit
 from service.doorbell import JOB_CHANGED, JOB_QUEUED, Doorbell
 from service.exceptions import DatabaseBusy, DiskFull, LeaseLost, TrainingFailed
-from service.jobs import attempts
+from service.jobs import attempts, causes
 from service.jobs.attempts import Arrived, Ended, JobRef, NewCheckpoint, Progress, Start
 from service.jobs.lifecycle import Status
 from service.jobs.repository import NewEpochs
@@ -35,8 +35,8 @@ RETRY_SECONDS = 1.0
 """Time between two tries to record the end of a job while the database is busy."""
 
 CAUSES = {
-    "drain": {"code": "worker_stopped", "message": "Its worker was stopped."},
-    "pause": {"code": "requested", "message": "Its owner asked."},
+    "drain": causes.WORKER_STOPPED,
+    "pause": causes.REQUESTED,
 }
 """Why a training lets go before its end, by the reason of the checkpoint that it leaves."""
 

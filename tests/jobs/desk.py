@@ -5,7 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.db import Base, Database
-from service.jobs import attempts, checkpoints, repository, service
+from service.jobs import attempts, causes, checkpoints, repository, service
 from service.jobs.attempts import Ended, JobRef, NewCheckpoint, Progress, Start
 from service.jobs.lifecycle import Status, StopReason
 from service.jobs.orm import Checkpoint, Job, JobEvent
@@ -29,8 +29,8 @@ def progress(first_epoch: int, epochs: int, environment: dict[str, Any] = HERE) 
     return Progress(0.5, NewEpochs(first_epoch, columns), "cpu", environment, seconds=1.5)
 
 
-CAUSE = {"code": "runner_died", "message": "The training process was ended by SIGKILL."}
-STOPPED = {"code": "worker_stopped", "message": "Its worker was stopped."}
+CAUSE = causes.runner_died("The training process was ended by SIGKILL.")
+STOPPED = causes.WORKER_STOPPED
 
 
 class Desk:
