@@ -20,6 +20,9 @@ from service import migrations
 from service.db import Database
 from tests.postgres import PostgresServer, what_is_missing
 
+# As the service trains: with more threads torch adds in another order, and two processes of tests wait for each other.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 # The same cases each time: a push is not refused for what it did not touch. `make explore` draws new ones.
 hypothesis.settings.register_profile("steady", derandomize=True)
 hypothesis.settings.load_profile("steady")

@@ -1,6 +1,7 @@
 """The loss of a job: torch's own of a batch, weighted by rows where asked for; and what raw outputs mean to people."""
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -221,7 +222,20 @@ def _triplet(loss: Callable[..., Tensor], outputs: tuple[Tensor, Tensor, Tensor]
     return loss(*outputs)
 
 
+def _probabilities(loss: Callable[..., Tensor], outputs: Tensor, target: Tensor) -> Tensor:
+    """Give NaN for outputs that are NaN, as all other losses do: torch refuses them, and a divergence is no fault."""
+    try:
+        return loss(outputs, target)
+    except RuntimeError:
+        if not bool(outputs.isnan().any()):
+            raise
+        return (
+            outputs.mean() if getattr(loss, "reduction", "") == "mean" else torch.full_like(outputs, math.nan)
+        )
+
+
 _CALLS: Mapping[str, Callable[..., Tensor]] = {
+    "BCELoss": _probabilities,
     "GaussianNLLLoss": _gaussian,
     "CTCLoss": _ctc,
     "MarginRankingLoss": _ranking,

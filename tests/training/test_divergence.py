@@ -11,7 +11,7 @@ from service.training.callbacks import Callback, Pulse
 from service.training.rows import Table
 from service.training.stability import largest_stable_lr
 from service.training.trainer import Fit, diverged
-from tests.training.jobs import History, inline_job, tensors_of, trainer
+from tests.training.jobs import History, inline, inline_job, job, tensors_of, trainer
 
 
 def trained(plan: Plan) -> tuple[list[float], Fit]:
@@ -194,3 +194,20 @@ def test_a_divergence_within_an_epoch_ends_it_there() -> None:
     fit = trainer(plan, callbacks=[Count()]).fit()
     assert (fit.stop_reason, fit.epochs) == ("diverged", 0)
     assert pulses < 20  # They come 40 times a second; the whole epoch would take many seconds.
+
+
+@pytest.mark.parametrize("dev", [0.0, 0.25], ids=["without dev rows", "with dev rows"])
+def test_a_loss_that_torch_refuses_when_it_is_no_number_diverges_like_the_others(dev: float) -> None:
+    """BCELoss raises where all other losses give NaN."""
+    split = {"evaluation": {"split": {"type": "random", "dev": dev, "seed": 0}}} if dev else {}
+    plan = job(
+        # The weight becomes infinite, and infinity times nothing is no number.
+        inline({"x": [0.0, 10.0] * 8, "y": [0.0, 1.0] * 8}),
+        model={"type": "linear", "output_activation": {"type": "Sigmoid"}},
+        loss={"type": "BCELoss"},
+        optimizer={"type": "SGD", "lr": 3e38},
+        **split,
+    )
+    _, fit = trained(plan)
+    assert fit.stop_reason == "diverged"
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in fit.state_dict.values())

@@ -1,5 +1,6 @@
 """The objective is torch's own loss, weights rows as written out by hand, and says what outputs mean."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -420,3 +421,14 @@ def test_predictions_hold_no_graph() -> None:
     found = Objective(loss("CrossEntropyLoss")).predictions(network(torch.randn(4, 2)))
     assert found.probabilities is not None
     assert not found.probabilities.requires_grad
+
+
+def test_an_input_that_is_no_probability_is_refused_and_one_that_is_no_number_gives_none() -> None:
+    objective, target = Objective(loss("BCELoss")), torch.tensor([[1.0], [0.0]])
+    with pytest.raises(RuntimeError, match="between 0 and 1"):
+        objective.loss(torch.tensor([[2.0], [0.5]]), target)
+    broken = torch.tensor([[math.nan], [0.5]], requires_grad=True)
+    whole = objective.loss(broken, target)
+    whole.backward()  # type: ignore[no-untyped-call]
+    assert whole.isnan()
+    assert objective.rows(broken, target).isnan().all()
