@@ -1,9 +1,6 @@
 """Datasets: upload, list, describe, look into, delete."""
 
-import contextlib
-import errno
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -21,9 +18,10 @@ from service.api.problems import BodyTooLarge, UnsupportedMediaType, documented
 from service.api.views import json_response
 from service.datasets import repository, service
 from service.datasets.orm import Dataset
-from service.exceptions import DatasetInUse, DatasetNotFound, DiskFull, InvalidRequest, Problem
+from service.exceptions import DatasetInUse, DatasetNotFound, InvalidRequest, Problem
 from service.jobs.uses import job_that_needs
 from service.spec.schema import Schema
+from service.tables.disk import full_disk_told
 from service.tables.files import open_dataset, read_manifest
 from service.tables.orders import Budget, Delimiter, Format, Header, ReadOptions, ReadOrder, digest_of
 from service.tables.parsing import ReaderFailed, read_in_child
@@ -62,7 +60,6 @@ _INSTEAD = {
     "multipart/form-data": f"Send the file itself as the body, not as a form: {_CURL}. ",
 }
 _WRITE_BYTES = 2**20
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 _DATASET: dict[str, Any] = {"model": DatasetOut}
 _EXAMPLES = {
     "text/csv": {"example": "x,color,y\n0.5,red,9.6\n0.7,blue,10.4\n"},
@@ -139,7 +136,7 @@ async def upload(  # noqa: PLR0913 - each is a query parameter
     )
     _check_applicable(request, options.format)
     coming = _Upload(running=running, owner=owner, name=name, options=options, join=join)
-    with _full_disks_told():
+    with full_disk_told():
         try:
             return await _answer(request, coming)
         except ClientDisconnect:
@@ -189,16 +186,6 @@ def _check_applicable(request: Request, kind: Format) -> None:
     ]
     if problems:
         raise InvalidRequest(problems)
-
-
-@contextlib.contextmanager
-def _full_disks_told() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise DiskFull from None
 
 
 @dataclass(frozen=True, slots=True)

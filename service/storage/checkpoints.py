@@ -12,19 +12,19 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from service import failpoints
-from service.exceptions import CheckpointDamaged, DiskFull
+from service.exceptions import CheckpointDamaged
+from service.tables.disk import full_disk_told
 from service.tables.files import sync_folder
 
 __all__ = ["CheckpointStore", "StoredFile"]
 
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PATH = re.compile(rf"{_JOB_ID.pattern}/\d{{1,20}}-\d{{1,20}}\.ckpt")
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 _FULL_HINT = "The training goes on without it; make room on the disk of the data folder."
 _TRIES = 5
 
@@ -67,7 +67,7 @@ class CheckpointStore:
             DiskFull: The disk is full, or less than `min_free_bytes` would be left. Nothing of it stays behind.
         """
         stored = StoredFile(_path(job_id, attempt, number), hashlib.sha256(data).hexdigest(), len(data))
-        with _full_disks_told():
+        with full_disk_told("There is no room for the checkpoint on the disk.", hint=_FULL_HINT):
             self._make_root()
             self._check_room(len(data))
             self._place(self._root / stored.path, data)
@@ -209,16 +209,6 @@ def _write_all(descriptor: int, data: bytes) -> None:
         written = os.write(descriptor, rest[:half] if half else rest)
         failpoints.hit("checkpoint_half_written")
         rest, half = rest[written:], 0
-
-
-@contextlib.contextmanager
-def _full_disks_told() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise DiskFull("There is no room for the checkpoint on the disk.", hint=_FULL_HINT) from None
 
 
 def _listed(folder: Path) -> list[Path]:
