@@ -118,7 +118,7 @@ def _rerun(running: Context, caller: Caller, job_id: str, patch: bytes, key: str
     owner = caller.owner
     with running.database.read() as session:
         job = service.get(session, job_id, owner=owner)
-        body = orjson.dumps(_spec_again(session, job, patch))
+        body = _body_again(session, job, patch)
         plan = parse(body, running.settings.limits, DatabaseLibrary(session, owner))
     with running.database.write() as session:
         again = service.submit(
@@ -133,6 +133,14 @@ def _rerun(running: Context, caller: Caller, job_id: str, patch: bytes, key: str
         after_commit(session, lambda: running.doorbell.ring(JOB_QUEUED))
     failpoints.hit("submitted")
     return again.id
+
+
+def _body_again(session: Session, job: Job, patch: bytes) -> bytes:
+    try:
+        return orjson.dumps(_spec_again(session, job, patch))
+    except (orjson.JSONEncodeError, RecursionError):
+        message = "The changes are nested more deeply than any spec is."
+        raise InvalidRequest([Problem("", "invalid_json", message, "Send fewer levels.")]) from None
 
 
 def _spec_again(session: Session, job: Job, patch: bytes) -> Any:  # noqa: ANN401 - JSON

@@ -296,6 +296,8 @@ def test_a_job_runs_again_and_repeats_its_fit_or_what_is_changed(
     [
         (b"[1]", "invalid_request"),
         (b"{", "invalid_request"),
+        (b'{"a":' * 300 + b"1" + b"}" * 300, "invalid_request"),
+        (b'{"a":' * 1010 + b"1" + b"}" * 1010, "invalid_request"),
         (b'{"training": {"epochs": -1}}', "invalid_spec"),
         (b'{"training": 7}', "invalid_spec"),
         (b'{"optimiser": {"lr": 1}}', "invalid_spec"),
