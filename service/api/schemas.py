@@ -180,6 +180,15 @@ class Transition(Wire):
     cause: Cause | None
 
 
+class Engine(Wire):
+    """What makes the steps of a training."""
+
+    name: str
+    """`eager` is plain torch, the reference; the others compute the same training faster."""
+    reason: str
+    """Why this one, in a sentence."""
+
+
 class Job(Wire):
     """One request to train, with its life cycle."""
 
@@ -205,6 +214,8 @@ class Job(Wire):
     rerun_of: str | None
     """The job whose spec this one repeats."""
     device: str | None
+    engine: Engine | None
+    """What makes the steps; null until the training begins."""
     seed: int
     spec: EffectiveSpec
     result: Result | None

@@ -63,6 +63,7 @@ def _job(
         "transitions": [_transition(event) for event in events[-MAX_TRANSITIONS:]],
         "rerun_of": job.rerun_of,
         "device": job.device,
+        "engine": job.engine,
         "seed": job.seed,
         # The text goes out as it was stored: megabytes of inline rows are not parsed for each poll.
         "spec": orjson.Fragment(spec),

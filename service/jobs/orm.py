@@ -35,14 +35,14 @@ class Job(Base):
     __tablename__ = "jobs"
     __table_args__ = (
         sa.UniqueConstraint("owner", "idempotency_key"),
-        sa.Index("ix_jobs_queue", "status", sa.text("priority DESC"), "seq"),
+        sa.Index("ix_jobs_queue", "status", sa.text("priority DESC"), "turn", "seq"),
         sa.Index("ix_jobs_name", "name"),
         sa.Index("ix_jobs_owner_status", "owner", "status"),
         {"sqlite_autoincrement": True},
     )
 
     seq: Mapped[int] = mapped_column(Counter, primary_key=True)
-    """Order of submission: the order of the list, and of the queue among jobs of one priority."""
+    """Order of submission: the order of the list, and of the queue among jobs of one priority and turn."""
     id: Mapped[str] = mapped_column(sa.String(64), unique=True)
     owner: Mapped[str] = mapped_column(sa.String(64))
     name: Mapped[str | None] = mapped_column(sa.String(200))
@@ -55,6 +55,10 @@ class Job(Base):
     """The job whose spec this one repeats. No foreign key: it outlives that job."""
     priority: Mapped[int] = mapped_column(default=0, server_default="0")
     """Jobs of a higher one are taken first."""
+    turn: Mapped[int] = mapped_column(default=0, server_default="0")
+    """How often it gave its place up to others that waited: among jobs of one priority, the lowest is taken first."""
+    shape: Mapped[str | None] = mapped_column(sa.String(64))
+    """Jobs of one shape can be trained together; None for one that trains alone."""
 
     status: Mapped[str] = mapped_column(sa.String(16))
     stop_reason: Mapped[str | None] = mapped_column(sa.String(16))
@@ -72,6 +76,8 @@ class Job(Base):
     device: Mapped[str | None] = mapped_column(sa.String(32))
     environment: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
     """What must be equal for another attempt to repeat the training bit for bit."""
+    engine: Mapped[dict[str, Any] | None] = mapped_column(sa.JSON(none_as_null=True))
+    """What makes the steps, by `name`, and the `reason` why."""
 
     dataset_id: Mapped[str | None] = mapped_column(sa.String(64), index=True)
     """The uploaded dataset that it trains on. No foreign key: a job that has ended outlives its dataset."""

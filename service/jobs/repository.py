@@ -171,7 +171,8 @@ def count_by_status(session: Session) -> dict[str, int]:
 
 def jobs_ahead(session: Session, job: Job) -> int:
     """Count the queued jobs that a worker takes before this one."""
-    before = sa.or_(Job.priority > job.priority, sa.and_(Job.priority == job.priority, Job.seq < job.seq))
+    earlier = sa.tuple_(Job.turn, Job.seq) < sa.tuple_(sa.literal(job.turn), sa.literal(job.seq))
+    before = sa.or_(Job.priority > job.priority, sa.and_(Job.priority == job.priority, earlier))
     return session.scalar(sa.select(sa.func.count()).where(Job.status == Status.QUEUED, before)) or 0
 
 
@@ -185,7 +186,7 @@ def next_queued(session: Session, limit: int) -> dict[str, datetime | None]:
     query = (
         sa.select(Job.id, Job.started_at)
         .where(Job.status == Status.QUEUED)
-        .order_by(Job.priority.desc(), Job.seq)
+        .order_by(Job.priority.desc(), Job.turn, Job.seq)
         .limit(limit)
     )
     # What another worker is taking at this moment is passed over. SQLite's writers wait for each other anyway.

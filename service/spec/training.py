@@ -28,6 +28,7 @@ def _one_error(value: Any, handler: ValidatorFunctionWrapHandler) -> int | str: 
 BatchSize = Annotated[Annotated[int, Field(ge=1)] | Literal["full", "auto"], WrapValidator(_one_error)]
 Dtype = Literal["float32", "float64"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+EngineChoice = Literal["auto", "eager"]
 
 
 class EarlyStopping(SpecModel):
@@ -61,6 +62,9 @@ class TrainingSpec(SpecModel):
     """Number format of data and parameters."""
     device: Device = "auto"
     """Where to train; `auto` takes an accelerator if the worker has one."""
+    engine: EngineChoice = "auto"
+    """What makes the steps: `auto` takes the fastest engine that computes the same training, up to rounding;
+    `eager` is plain torch, the reference that all others are held against."""
     max_seconds: Positive | None = None
     """Training time after which the job stops and keeps what it has learnt; waiting and pauses do not count.
     Left out, it is the service's limit."""
