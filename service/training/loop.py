@@ -1,36 +1,24 @@
 """One training: epochs of steps. The reference that every faster engine must equal."""
 
 import dataclasses
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from service.spec.estimates import largest_batch
-from service.spec.job import JobSpec
-from service.spec.plan import Plan
 from service.training.augmentation import Augmenter
-from service.training.callbacks import Pulses, Stop
+from service.training.callbacks import Stop
+from service.training.case import Case
 from service.training.checkpoint import copy_into
 from service.training.feasible import require_normalizable
-from service.training.objective import Objective
-from service.training.optimization import (
-    Clipping,
-    Penalty,
-    Schedule,
-    build_optimizer,
-    load_optimizer_state,
-    optimizer_state,
-)
-from service.training.rows import Batch, Batches, Rows, Stretch
+from service.training.optimization import Schedule, load_optimizer_state, optimizer_state
+from service.training.rows import Batch, Batches, Stretch
 from service.training.scoring import mean_loss
-from service.training.watch import Snapshot, Watch
+from service.training.steps import MakeSteps
+from service.training.watch import Snapshot
 
 __all__ = ["Loop", "Trained"]
-
-Extra = Callable[[int], dict[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +50,7 @@ class _Cursor:
 
 
 class Loop:
-    """Trains one network on some rows: `Loop(…).run()`.
+    """Trains one network on some rows: `Loop(case, steps).run()`.
 
     Attributes:
         network: Holds the parameters as they are after the last step, or the best ones after early stopping.
@@ -70,59 +58,37 @@ class Loop:
         stop: The reason that a callback gave to end everything here; None where none did.
     """
 
-    def __init__(  # noqa: PLR0913 - all that one training needs, by keyword
-        self,
-        plan: Plan,
-        *,
-        network: torch.nn.Module,
-        rows: Rows,
-        dev: Rows | None,
-        seed: int,
-        objective: Objective,
-        pulses: Pulses,
-        extra: Extra | None = None,
-    ) -> None:
+    def __init__(self, case: Case, steps: MakeSteps) -> None:
         """Build everything that the epochs need.
 
         Args:
-            plan: Of the effective spec.
-            network: With its initial parameters.
-            rows: The training rows, on the network's device.
-            dev: Rows for the dev loss after each epoch.
-            seed: Of the row order and of the augmentation.
-            objective: The loss.
-            pulses: Hear of each epoch.
-            extra: Gives further series after an epoch, by the epoch's number.
+            case: What is to be trained.
+            steps: Builds what makes the steps.
 
         Raises:
             TrainingFailed: The network has no such parameter groups, or one batch cannot be trained on.
         """
-        spec = plan.spec
-        self.network = network
-        self.objective = objective
+        spec, rows = case.plan.spec, case.rows
+        self.network = case.network
+        self.objective = case.objective
         self.stop: str | None = None
-        self._spec, self._rows, self._dev, self._pulses, self._extra = spec, rows, dev, pulses, extra
-        self._batch_rows = batch_rows(spec, len(rows))
-        # Rows that are read when they are asked for may be too many for one block.
-        self._block = self._batch_rows if rows.is_resident else min(self._batch_rows, largest_batch(plan))
+        self._spec, self._dev, self._pulses, self._extra = spec, case.dev, case.pulses, case.extra
+        self._block = case.block
         self._batches = Batches(
             rows,
-            batch_rows=self._batch_rows,
+            batch_rows=case.batch_rows,
             shuffle=spec.training.shuffle,
-            seed=seed,
+            seed=case.seed,
             drop_last=spec.training.drop_last,
         )
-        require_normalizable(network, rows, spec, smallest=self._batches.smallest)
-        self._optimizer = build_optimizer(spec.optimizer, network)
-        self._schedule = Schedule.build(spec.scheduler, self._optimizer, has_dev=dev is not None)
-        self._penalty = Penalty(spec.regularization, network)
-        self._clipping = Clipping(spec.regularization, network)
-        self._augment = Augmenter.build(spec.training.augmentation, seed=seed)
-        self._asks_again = spec.optimizer.needs_closure
+        require_normalizable(case.network, rows, spec, smallest=self._batches.smallest)
+        self._augment = Augmenter.build(spec.training.augmentation, seed=case.seed)
+        self._steps = steps(case, self._augment)
+        self._schedule = Schedule.build(spec.scheduler, self._steps.optimizer, has_dev=case.dev is not None)
         # From before the last epoch with a finite loss; a second copy is in the making.
-        state = list(_tensors(network).values())
+        state = list(_tensors(case.network).values())
         self._finite, self._fresh = Snapshot(state), Snapshot(state)
-        self._watch = _watch(spec, state, has_dev=dev is not None)
+        self._watch = case.watch(state)
         self._epoch = 0
         self._cursor = _Cursor()
         self._first_loss: float | None = None
@@ -152,7 +118,7 @@ class Loop:
         in_epoch = self._cursor.batches > 0
         return {
             "network": _tensors(self.network),
-            "optimizer": optimizer_state(self._optimizer),
+            "optimizer": optimizer_state(self._steps.optimizer),
             "schedule": self._schedule.state_dict(),
             "batches": self._batches.state_dict(in_epoch=in_epoch),
             "augmenter": None if self._augment is None else self._augment.state_dict(),
@@ -177,7 +143,7 @@ class Loop:
         copy_into(list(own.values()), list(saved.values()))
         # The schedule first: where a warm-up is over it builds a scheduler, which changes the optimizer.
         self._schedule.load_state_dict(state["schedule"])
-        load_optimizer_state(self._optimizer, state["optimizer"])
+        load_optimizer_state(self._steps.optimizer, state["optimizer"])
         self._batches.load_state_dict(state["batches"])
         if self._augment is not None:
             self._augment.load_state_dict(state["augmenter"])
@@ -231,75 +197,16 @@ class Loop:
         return cursor.total / cursor.weights if cursor.weights else 0.0
 
     def _step(self, batch: Batch | Stretch) -> float:
-        if self._augment is not None and isinstance(batch, Batch):
-            batch = self._augment(batch)
-        try:
-            loss = self._lbfgs_step(batch) if self._asks_again else self._plain_step(batch)
-        except RuntimeError as error:
-            # Torch refuses a factor, such as lr times weight_decay, that the number format cannot hold.
-            if "without overflow" in str(error):
-                return math.inf
-            raise
+        loss = self._steps(batch)
         self._schedule.after_step()
         return loss
-
-    def _plain_step(self, batch: Batch | Stretch) -> float:
-        loss = self._gradient(batch)
-        self._optimizer.step()
-        return float(loss.item())
-
-    def _lbfgs_step(self, batch: Batch | Stretch) -> float:
-        """Let LBFGS ask for the loss as often as it needs; the first answer is the loss before the step."""
-        asked: list[float] = []
-
-        def closure() -> torch.Tensor:
-            loss = self._gradient(batch)
-            asked.append(float(loss.item()))
-            return self._penalized(loss)
-
-        self._optimizer.step(closure)  # type: ignore[arg-type] # torch documents a tensor, its stub a float
-        return asked[0]
-
-    def _gradient(self, batch: Batch | Stretch) -> torch.Tensor:
-        """Compute the loss of a batch and leave the gradient of loss and penalty in the parameters."""
-        self._optimizer.zero_grad()
-        if isinstance(batch, Stretch):
-            if batch.rows > self._block:
-                return self._summed_gradient(batch)
-            (piece,) = batch.pieces()
-            batch = piece if self._augment is None else self._augment(piece)
-        loss = self.objective(self.network, batch.features, batch.target, batch.weight)
-        self._penalized(loss).backward()  # type: ignore[no-untyped-call]
-        self._clipping()
-        return loss
-
-    def _summed_gradient(self, stretch: Stretch) -> torch.Tensor:
-        """Do the same for a batch larger than memory: the gradients of its pieces are summed, and divided at the end."""
-        total, mass = 0.0, 0.0
-        for piece in stretch.pieces():
-            batch = piece if self._augment is None else self._augment(piece)
-            outputs = self.objective.outputs(self.network, batch.features)
-            loss, weight = self.objective.sums(outputs, batch.target, batch.weight)
-            loss.backward()  # type: ignore[no-untyped-call]
-            total, mass = total + float(loss.detach()), mass + float(weight)
-        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
-        torch._foreach_div_(gradients, mass or 1.0)
-        penalty = self._penalty()
-        if penalty is not None:
-            penalty.backward()  # type: ignore[no-untyped-call]
-        self._clipping()
-        return torch.tensor(total / (mass or 1.0), dtype=torch.float64)
-
-    def _penalized(self, loss: torch.Tensor) -> torch.Tensor:
-        penalty = self._penalty()
-        return loss if penalty is None else loss + penalty
 
     def _closes(self, loss: float) -> bool:
         """Record a completed epoch; tell whether the training is to stop early after it."""
         self._finite, self._fresh = self._fresh, self._finite
         self._epoch += 1
         self._first_loss = loss if self._first_loss is None else self._first_loss
-        values = {"train_loss": loss, "learning_rate": float(self._optimizer.param_groups[0]["lr"])}
+        values = {"train_loss": loss, "learning_rate": float(self._steps.optimizer.param_groups[0]["lr"])}
         if self._dev is not None:
             values["dev_loss"] = mean_loss(self.objective, self.network, self._dev, block=self._block)
         self._schedule.after_epoch(train_loss=loss, dev_loss=values.get("dev_loss"))
@@ -316,22 +223,6 @@ def _tensors(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Give parameters and buffers by name, also those buffers that are no part of a state dict."""
     named = [*network.named_parameters(), *network.named_buffers()]
     return {name: tensor.detach() for name, tensor in named}
-
-
-def batch_rows(spec: JobSpec, rows: int) -> int:
-    """Rows of one full step over so many rows."""
-    size = spec.training.batch_size
-    if size == "auto":
-        raise ValueError("an effective spec has a batch size: send it through service.spec.intake first")
-    return rows if size == "full" else min(size, rows)
-
-
-def _watch(spec: JobSpec, state: list[torch.Tensor], *, has_dev: bool) -> Watch | None:
-    stopping = spec.training.early_stopping
-    if stopping is None or (stopping.monitor == "dev_loss" and not has_dev):
-        # The final training after the folds has all rows, so that there is no dev loss to watch.
-        return None
-    return Watch(stopping, Snapshot(state) if stopping.restore_best else None)
 
 
 def _weight_of(batch: Batch | Stretch) -> float:

@@ -15,18 +15,20 @@ from service.spec.plan import Plan
 from service.tables.frame import Frame
 from service.training import randomness
 from service.training.callbacks import Callback, Pulses
+from service.training.case import Case, Extra
 from service.training.checkpoint import Checkpoint, must_fit
 from service.training.columns import columns_in_use
 from service.training.embedding import network_of
 from service.training.feasible import require_targets, require_weights
 from service.training.initial import start_from
 from service.training.judge import Judge, Score
-from service.training.loop import Extra, Loop, Trained
+from service.training.loop import Loop, Trained
 from service.training.objective import Objective
 from service.training.preparation import Preparation, fitted
 from service.training.rows import DTYPES, Rows, Table, require_finite
 from service.training.splits import Parts, folded, split, usable_rows
 from service.training.stability import largest_stable_lr
+from service.training.steps import EagerSteps
 from service.training.streaming import StoredRows
 
 __all__ = ["Fit", "Run", "Trainer", "diverged", "lower_lr_hint"]
@@ -235,7 +237,7 @@ class Trainer:
         for part, rows in setting.rows.items():
             positions = getattr(setting.parts, part)
             require_targets(self._objective, network, rows, block=self._block, positions=positions)
-        loop = Loop(
+        case = Case(
             self.plan,
             network=network,
             rows=setting.rows["train"],
@@ -245,6 +247,7 @@ class Trainer:
             pulses=self._pulses,
             extra=self._extra(network, setting, number),
         )
+        loop = Loop(case, EagerSteps)
         if self._resumed is not None:
             with must_fit():
                 loop.load_state_dict(self._resumed["training"])
