@@ -96,6 +96,7 @@ class Progress:
         epochs: The history since the last report, with at least a `train_loss`.
         device: The torch device.
         environment: What must be equal for another attempt to repeat the training bit for bit.
+        engine: What makes the steps: `name` and `reason`; None before the first.
         seconds: Training time so far, all attempts together.
     """
 
@@ -103,6 +104,7 @@ class Progress:
     epochs: NewEpochs
     device: str
     environment: dict[str, Any]
+    engine: dict[str, str] | None
     seconds: float
 
 
@@ -395,6 +397,8 @@ def _values(progress: Progress) -> dict[str, Any]:
         "environment": progress.environment,
         "seconds": progress.seconds,
     }
+    if progress.engine is not None:
+        values["engine"] = progress.engine
     if progress.fraction is not None:
         values["fraction"] = progress.fraction
     losses = progress.epochs.columns["train_loss"]

@@ -54,6 +54,11 @@ class Regularization(SpecModel):
         return self.l1 > 0 or self.l2 > 0
 
     @property
+    def clips(self) -> bool:
+        """Whether the gradient is bounded."""
+        return self.clip_grad_norm is not None or self.clip_grad_value is not None
+
+    @property
     def norm_bound(self) -> ClipGradNorm | None:
         """The bound of the gradient's norm, a bare number made an object."""
         if isinstance(self.clip_grad_norm, float):

@@ -1,6 +1,7 @@
 """What a training tells while it runs, and how it can be asked to stop."""
 
 import functools
+import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from service.training.checkpoint import Checkpoint
+from service.training.training import Engine
 
 __all__ = ["Callback", "Pulse", "Pulses", "Stop"]
 
@@ -24,6 +26,7 @@ class Pulse:
         columns: Series of one length by name; `train_loss` (the mean over the epoch's rows, each batch taken
             before its step) and `learning_rate` always, and the same names in all pulses of a job.
         fraction: Share of the whole job that is done, from 0 to 1.
+        engine: What makes the steps; None before the first training.
         checkpoint: Gives the job as it stands at this very moment; only while `on_pulse` runs, and at no cost
             unless it is called.
     """
@@ -31,6 +34,7 @@ class Pulse:
     first_epoch: int
     columns: dict[str, list[float]]
     fraction: float
+    engine: Engine | None
     checkpoint: Callable[[], Checkpoint]
 
     @property
@@ -95,6 +99,8 @@ class Pulses:
     """Completed epochs, over all trainings of the job."""
     begun: float = 0.0
     """Share of the whole job that the trainings before this one had."""
+    engine: Engine | None = None
+    """What makes the steps of the present training."""
     _columns: dict[str, list[float]] = field(default_factory=dict)
     _due: float = 0.0
     _moment: int = 0
@@ -118,6 +124,12 @@ class Pulses:
         for name, series in self._columns.items():
             series.append(values.get(name, math.nan))
 
+    def record_all(self, columns: Mapping[str, Sequence[float]], count: int) -> None:
+        """Note what several completed epochs gave: series of `count` numbers each."""
+        self.epoch += count
+        for name, series in self._columns.items():
+            series.extend(columns.get(name) or itertools.repeat(math.nan, count))
+
     def tell_if_due(self, done: float) -> None:
         """Tell the callbacks what is new, if the last pulse is long enough ago.
 
@@ -140,7 +152,7 @@ class Pulses:
         fraction = min(1.0, self.begun + done * self.share)
         self._moment += 1
         checkpoint = functools.partial(self._checkpoint, self._moment, fraction)
-        pulse = Pulse(self.epoch - count + 1, self._columns, fraction, checkpoint)
+        pulse = Pulse(self.epoch - count + 1, self._columns, fraction, self.engine, checkpoint)
         self._columns = {name: [] for name in self.names}
         for callback in self.callbacks:
             callback.on_pulse(pulse)

@@ -13,9 +13,9 @@ from service.training.objective import Objective
 from service.training.rows import Rows
 from service.training.watch import Snapshot, Watch
 
-__all__ = ["Case", "Extra"]
+__all__ = ["Case", "Further"]
 
-Extra = Callable[[int], dict[str, float]]
+Further = Callable[[int], dict[str, float]]
 """Gives further series after an epoch, by the epoch's number."""
 
 
@@ -31,7 +31,7 @@ class Case:
         seed: Of the row order and of the augmentation.
         objective: The loss.
         pulses: Hear of each epoch.
-        extra: Gives further series after an epoch.
+        further: Gives further series after an epoch.
     """
 
     plan: Plan
@@ -41,7 +41,7 @@ class Case:
     seed: int
     objective: Objective
     pulses: Pulses
-    extra: Extra | None = None
+    further: Further | None = None
 
     @property
     def spec(self) -> JobSpec:

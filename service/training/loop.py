@@ -16,28 +16,10 @@ from service.training.optimization import Schedule, load_optimizer_state, optimi
 from service.training.rows import Batch, Batches, Stretch
 from service.training.scoring import mean_loss
 from service.training.steps import MakeSteps
+from service.training.training import Trained
 from service.training.watch import Snapshot
 
-__all__ = ["Loop", "Trained"]
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """How one training ended.
-
-    Attributes:
-        reason: `completed`, `early_stopped` or `diverged`; or what a callback gave that ended it before: `stopped`,
-            unless it said otherwise.
-        epochs: Completed epochs of this training.
-        first_loss: Loss of its first epoch; None if it was not finite.
-        kept_epoch: Epoch whose parameters were put back, by early stopping or after divergence; None where the
-            last ones are kept.
-    """
-
-    reason: str
-    epochs: int
-    first_loss: float | None
-    kept_epoch: int | None = None
+__all__ = ["Loop"]
 
 
 @dataclass(slots=True)
@@ -56,6 +38,7 @@ class Loop:
         network: Holds the parameters as they are after the last step, or the best ones after early stopping.
         objective: The loss.
         stop: The reason that a callback gave to end everything here; None where none did.
+        trained: How it ended; None before.
     """
 
     def __init__(self, case: Case, steps: MakeSteps) -> None:
@@ -72,7 +55,8 @@ class Loop:
         self.network = case.network
         self.objective = case.objective
         self.stop: str | None = None
-        self._spec, self._dev, self._pulses, self._extra = spec, case.dev, case.pulses, case.extra
+        self.trained: Trained | None = None
+        self._spec, self._dev, self._pulses, self._further = spec, case.dev, case.pulses, case.further
         self._block = case.block
         self._batches = Batches(
             rows,
@@ -94,16 +78,17 @@ class Loop:
         self._first_loss: float | None = None
         self._end: str | None = None
 
-    def run(self) -> Trained:
+    def run(self) -> None:
         """Run all epochs, or fewer if a callback or early stopping ends them, or the loss stops being a number."""
         try:
             self._epochs()
         except Stop as stop:
             self.stop = stop.reason
         if self._end == "diverged":
-            return self.back_to_finite()
+            self.trained = self.back_to_finite()
+            return
         kept = self._watch.restore() if self._watch else None
-        return Trained(self._end or self.stop or "completed", self._epoch, self._first_loss, kept)
+        self.trained = Trained(self._end or self.stop or "completed", self._epoch, self._first_loss, kept)
 
     def back_to_finite(self) -> Trained:
         """Put back the parameters from before the last epoch: the last ones whose loss is known to be finite."""
@@ -210,8 +195,8 @@ class Loop:
         if self._dev is not None:
             values["dev_loss"] = mean_loss(self.objective, self.network, self._dev, block=self._block)
         self._schedule.after_epoch(train_loss=loss, dev_loss=values.get("dev_loss"))
-        if self._extra is not None:
-            values |= self._extra(self._epoch)
+        if self._further is not None:
+            values |= self._further(self._epoch)
         self._pulses.record(values)
         return self._watch is not None and self._watch.is_over(self._epoch, values)
 

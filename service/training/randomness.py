@@ -16,7 +16,10 @@ __all__ = ["load_state_dict", "start", "state_dict"]
 
 def start(seed: int) -> None:
     """Start all of them from one seed, from 0 to 2^63 - 1."""
-    torch.manual_seed(seed)
+    # What `torch.manual_seed` does, but where there is no accelerator it keeps a traceback for one, each time.
+    torch.default_generator.manual_seed(seed)
+    if torch.accelerator.is_available():
+        torch.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002 - the process's own, for plugins
 

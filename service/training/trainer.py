@@ -1,7 +1,7 @@
 """All trainings of one job: one of them, or restarts from several seeds, or the folds of a cross-validation."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,23 +13,22 @@ from service.spec.estimates import is_streamed, largest_batch
 from service.spec.job import JobSpec
 from service.spec.plan import Plan
 from service.tables.frame import Frame
-from service.training import randomness
+from service.training import engines, randomness
 from service.training.callbacks import Callback, Pulses
-from service.training.case import Case, Extra
+from service.training.case import Case, Further
 from service.training.checkpoint import Checkpoint, must_fit
 from service.training.columns import columns_in_use
 from service.training.embedding import network_of
 from service.training.feasible import require_targets, require_weights
 from service.training.initial import start_from
 from service.training.judge import Judge, Score
-from service.training.loop import Loop, Trained
 from service.training.objective import Objective
 from service.training.preparation import Preparation, fitted
 from service.training.rows import DTYPES, Rows, Table, require_finite
 from service.training.splits import Parts, folded, split, usable_rows
 from service.training.stability import largest_stable_lr
-from service.training.steps import EagerSteps
 from service.training.streaming import StoredRows
+from service.training.training import Engine, Trained, Training
 
 __all__ = ["Fit", "Run", "Trainer", "diverged", "lower_lr_hint"]
 
@@ -70,6 +69,7 @@ class Fit:
         parts: Its rows for training, dev and test.
         split_digest: Names the split.
         classes_seen: How many classes the training rows have; None where the target has no classes.
+        engine: What made the steps of the last training.
         largest_stable_lr: The bound above which gradient descent diverges here, where it is known;
             only of a training that diverged or grew.
     """
@@ -84,6 +84,7 @@ class Fit:
     kept: int
     parts: Parts
     split_digest: str
+    engine: Engine | None
     classes_seen: int | None = None
     largest_stable_lr: float | None = None
 
@@ -166,9 +167,10 @@ class Trainer:
         self._pulses = Pulses(callbacks, self._series(), state=self._state_dict, share=1 / plan.runs)
         self._runs: list[Run] = []
         self._kept: _Candidate | None = None
-        self._loop: Loop | None = None
+        self._training: Training | None = None
         self._stop: str | None = None
         self._resumed: Mapping[str, Any] | None = None
+        self.engine: Engine | None = None
         if checkpoint is not None:
             self._go_on_from(checkpoint)
 
@@ -182,22 +184,38 @@ class Trainer:
             TrainingFailed: The data cannot be trained on.
             CheckpointUnusable: The checkpoint is not one of this job; before any step or pulse.
         """
+        for training in self.trainings():
+            training.run()
+        return self.result()
+
+    def trainings(self) -> Iterator[Training]:
+        """Give one training after the other, each to be run before the next is asked for; once.
+
+        Raises:
+            TrainingFailed, CheckpointUnusable: As `fit`.
+        """
         self._pulses.start()
         while len(self._runs) < self.plan.runs and self._stop is None:
-            self._train(len(self._runs))
+            number = len(self._runs)
+            self._pulses.begun = number / self.plan.runs
+            setting = self._setting(number)
+            self._training = training = self._begun(number, setting)
+            yield training
+            self._training, self._stop = None, training.stop
+            self._judged(number, setting, training)
         self._pulses.end()
-        return self._result()
 
     def _state_dict(self) -> dict[str, Any]:
         """Give all that the rest of the job depends on, between two steps of a training."""
-        if self._loop is None:
+        if self._training is None:
             raise ValueError("nothing is being trained")
         kept = self._kept
         return {
             "trainings": self.plan.runs,
             "runs": [dataclasses.asdict(run) for run in self._runs],
             "kept": None if kept is None else {"number": kept.number, "tensors": kept.tensors},
-            "training": self._loop.state_dict(),
+            "training": self._training.state_dict(),
+            "engine": self.engine.name if self.engine else None,
             "randomness": randomness.state_dict(self._device),
         }
 
@@ -212,23 +230,21 @@ class Trainer:
             self._pulses.epoch = checkpoint.epoch
             self._resumed = state
 
-    def _train(self, number: int) -> None:
-        """Train for one number, judge the outcome, and keep it if it is the best so far."""
-        self._pulses.begun = number / self.plan.runs
-        setting = self._setting(number)
-        self._loop = loop = self._begun(number, setting)
-        trained = loop.run()
-        self._loop, self._stop = None, loop.stop
-        score = self._judge.score(loop.network, setting.rows, setting.preparation)
+    def _judged(self, number: int, setting: _Setting, training: Training) -> None:
+        """Judge the outcome of a training, and keep it if it is the best so far."""
+        if training.trained is None:
+            raise ValueError("the training was not run")
+        trained = training.trained
+        score = self._judge.score(training.network, setting.rows, setting.preparation)
         if score.losses["train"] is None and trained.reason not in {"diverged", "stopped"}:
             # The last step itself went too far, and no later epoch was there to notice it.
-            trained = loop.back_to_finite()
-            score = self._judge.score(loop.network, setting.rows, setting.preparation)
+            trained = training.back_to_finite()
+            score = self._judge.score(training.network, setting.rows, setting.preparation)
         first_epoch = self._pulses.epoch - trained.epochs + 1
         self._runs.append(Run(self._kind(number), self._seed(number), first_epoch, trained, score))
-        self._keep(number, loop.network)
+        self._keep(number, training.network)
 
-    def _begun(self, number: int, setting: _Setting) -> Loop:
+    def _begun(self, number: int, setting: _Setting) -> Training:
         """Build all that a training needs, as it was at the checkpoint if there is one."""
         seed = self._seed(number)
         randomness.start(seed)
@@ -245,16 +261,25 @@ class Trainer:
             seed=seed,
             objective=self._objective,
             pulses=self._pulses,
-            extra=self._extra(network, setting, number),
+            further=self._further(network, setting, number),
         )
-        loop = Loop(case, EagerSteps)
-        if self._resumed is not None:
-            with must_fit():
-                loop.load_state_dict(self._resumed["training"])
-                # At last: the network above has drawn its initial parameters once more.
-                randomness.load_state_dict(self._resumed["randomness"], self._device)
-            self._resumed = None
-        return loop
+        resumed, self._resumed = self._resumed, None
+        chosen = engines.choose(case)
+        if resumed is None:
+            self._takes(chosen)
+            return engines.begin(case, chosen.name)
+        with must_fit():
+            # What has made the first steps makes the last ones, whichever engine would be chosen today.
+            name = resumed.get("engine", "eager")
+            self._takes(chosen if name == chosen.name else Engine(name, "An earlier attempt began with it."))
+            training = engines.begin(case, name)
+            training.load_state_dict(resumed["training"])
+            # At last: the network above has drawn its initial parameters once more.
+            randomness.load_state_dict(resumed["randomness"], self._device)
+        return training
+
+    def _takes(self, engine: Engine) -> None:
+        self.engine = self._pulses.engine = engine
 
     def _keep(self, number: int, network: torch.nn.Module) -> None:
         """Keep the tensors of a training if none before it was better: those of one at a time, however many there are."""
@@ -300,13 +325,13 @@ class Trainer:
         every = self.spec.evaluation.every
         return names + ([f"dev_{name}" for name in self._judge.scalars] if every else [])
 
-    def _extra(self, network: torch.nn.Module, setting: _Setting, number: int) -> Extra | None:
+    def _further(self, network: torch.nn.Module, setting: _Setting, number: int) -> Further | None:
         """Give what the history tells of an epoch beside losses and learning rate."""
         every = self.spec.evaluation.every
         if self.plan.runs == 1 and every is None:
             return None
 
-        def extra(epoch: int) -> dict[str, float]:
+        def further(epoch: int) -> dict[str, float]:
             values = {"run": float(number + 1)}
             if every is not None and epoch % every == 0 and "dev" in setting.rows:
                 metrics = self._judge.metrics(network, setting.rows["dev"], setting.preparation)
@@ -315,7 +340,7 @@ class Trainer:
                 }
             return values
 
-        return extra
+        return further
 
     def _seed(self, number: int) -> int:
         seed = self.spec.training.seed
@@ -328,7 +353,8 @@ class Trainer:
             return "final" if number == self.plan.runs - 1 else "fold"
         return "restart" if self.plan.runs > 1 else "training"
 
-    def _result(self) -> Fit:
+    def result(self) -> Fit:
+        """Give what the trainings leave, once all are run."""
         if self._kept is None:
             raise ValueError("nothing was trained")
         run, setting = self._runs[self._kept.number], self._setting(self._kept.number)
@@ -343,6 +369,7 @@ class Trainer:
             kept=self._kept.number,
             parts=setting.parts,
             split_digest=setting.parts.digest(len(self._frame)),
+            engine=self.engine,
             classes_seen=self._classes_seen(setting),
         )
         if fit.stop_reason == "diverged" or fit.loss_grew:

@@ -17,7 +17,7 @@ _SPEC = b"""{
   "data": {"type": "synthetic", "rows": 64, "features": {"x": {"distribution": "uniform"}},
            "target": {"expression": "2*x + 1"}},
   "model": {"type": "linear"}, "loss": {"type": "MSELoss"}, "optimizer": {"type": "SGD", "lr": 0.1},
-  "training": {"epochs": %d, "seed": 0}
+  "training": {"epochs": %d, "seed": 0, "engine": "%b"}
 }"""
 
 
@@ -31,13 +31,14 @@ def warm_up(threads: int = 1) -> float:
         Seconds of one small step, measured after the first fit: the machine's own figure for estimates.
     """
     torch.set_num_threads(threads)
-    _fit()
+    _fit("auto")
+    _fit("eager")
     started = time.perf_counter()
-    _fit()
+    _fit("eager")
     return (time.perf_counter() - started) / _STEPS
 
 
-def _fit() -> None:
-    plan = parse(_SPEC % _STEPS, Limits())
+def _fit(engine: str) -> None:
+    plan = parse(_SPEC % (_STEPS, engine.encode()), Limits())
     fit = Trainer(plan, load(plan.spec.data)).fit()
     to_bytes(fit.state_dict, fit.preparation)

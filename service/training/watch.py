@@ -57,15 +57,20 @@ class Watch:
     best_epoch: int = 0
 
     def is_over(self, epoch: int, values: Mapping[str, float]) -> bool:
-        """Hear of a completed epoch, and tell whether the training is to stop after it.
+        """Hear of a completed epoch, keep its parameters if it is the best, and tell whether the training is to stop."""
+        if self.improves(epoch, values[self.spec.monitor]) and self.best is not None:
+            self.best.take()
+        return self.is_out_of_patience(epoch)
 
-        An improvement is a loss below the best one by more than `min_delta`.
-        """
-        loss = values[self.spec.monitor]
-        if loss < self.best_loss - self.spec.min_delta:
+    def improves(self, epoch: int, loss: float) -> bool:
+        """Hear of a completed epoch, and tell whether its loss is below the best one by more than `min_delta`."""
+        is_better = loss < self.best_loss - self.spec.min_delta
+        if is_better:
             self.best_loss, self.best_epoch = loss, epoch
-            if self.best is not None:
-                self.best.take()
+        return is_better
+
+    def is_out_of_patience(self, epoch: int) -> bool:
+        """Tell whether the training is to stop after this epoch."""
         return epoch - self.best_epoch >= self.spec.patience
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """From the training's callbacks to the database: history, progress and checkpoints while it runs, its result at the end."""
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable
@@ -73,6 +74,7 @@ class Recorder(Callback):
         self._checkpoints = Checkpoints(store, ref, every=checkpoint_seconds, last=0)
         self._device = ""
         self._environment: dict[str, Any] = {}
+        self._engine: dict[str, str] | None = None
         self._recorded = 0
         self._fraction: float | None = None
         self._least_fraction = 0.0
@@ -145,6 +147,8 @@ class Recorder(Callback):
             self._columns.setdefault(name, []).extend(series[known:])
         if pulse.fraction > self._least_fraction:
             self._fraction = pulse.fraction
+        if pulse.engine is not None:
+            self._engine = dataclasses.asdict(pulse.engine)
 
     @property
     def _next_epoch(self) -> int:
@@ -156,6 +160,7 @@ class Recorder(Callback):
             epochs=NewEpochs(first=self._recorded + 1, columns=self._columns),
             device=self._device,
             environment=self._environment,
+            engine=self._engine,
             seconds=self._seconds_before + time.monotonic() - self._begun,
         )
 

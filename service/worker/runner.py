@@ -11,7 +11,7 @@ import structlog
 import torch
 from sqlalchemy.exc import SQLAlchemyError
 
-from service import failpoints, logs
+from service import __version__, failpoints, logs
 from service.db import Database
 from service.doorbell import doorbell
 from service.exceptions import CheckpointUnusable, DatabaseBusy, LeaseLost, TrainingFailed
@@ -66,6 +66,7 @@ def _warm_up(threads: int) -> dict[str, Any]:
 def _environment(device: str, threads: int) -> dict[str, Any]:
     """Name all that must be equal for two trainings to be equal to the last bit."""
     return {
+        "fitd": __version__,
         "torch": torch.__version__,
         "device": device,
         "threads": threads,

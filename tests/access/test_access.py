@@ -24,7 +24,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 def short(tutorial: dict[str, Any], epochs: int = 5) -> dict[str, Any]:
-    return {**tutorial, "training": {**tutorial["training"], "epochs": epochs}}
+    return {**tutorial, "training": {**tutorial["training"], "epochs": epochs, "engine": "eager"}}
 
 
 def refused(answer: httpx2.Response, status: int, code: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from tests.spec.specs import body_of, parsed
 OWNER = "somebody"
 HERE = {"torch": "2.13", "threads": 1}
 ELSEWHERE = {"torch": "2.13", "threads": 2}
+ENGINE = {"name": "eager", "reason": "The spec asks for it."}
 
 SUCCEEDED = Ended(Status.SUCCEEDED, StopReason.COMPLETED, result={"train_loss": 1.0}, parameters=b"tensors")
 CANCELLED = Ended(Status.CANCELLED, StopReason.CANCELLED)
@@ -26,7 +27,7 @@ def progress(first_epoch: int, epochs: int, environment: dict[str, Any] = HERE) 
     """What a worker reports: in epoch n the loss is 1/n."""
     losses = [1 / epoch for epoch in range(first_epoch, first_epoch + epochs)]
     columns = {"train_loss": losses, "learning_rate": [0.01] * epochs}
-    return Progress(0.5, NewEpochs(first_epoch, columns), "cpu", environment, seconds=1.5)
+    return Progress(0.5, NewEpochs(first_epoch, columns), "cpu", environment, ENGINE, seconds=1.5)
 
 
 CAUSE = causes.runner_died("The training process was ended by SIGKILL.")

@@ -39,7 +39,9 @@ def test_a_follower_of_a_job_without_old_events_gets_a_stream_that_is_true(
     service = own_service(
         FITD_SLOTS="1", FITD_RETENTION__EVERY_SECONDS="0.2", FITD_RETENTION__EVENTS_DAYS=str(AT_ONCE)
     )
-    job_id = service.submit({**tutorial, "training": {**tutorial["training"], "epochs": 6000}})["id"]
+    job_id = service.submit(
+        {**tutorial, "training": {**tutorial["training"], "epochs": 6000, "engine": "eager"}}
+    )["id"]
     wait_until(lambda: "removed what may go" in service.log)
     told = follow(service, job_id)
     assert [one["type"] for _, one in told] == ["status", "status", "log", "status"]

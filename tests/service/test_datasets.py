@@ -419,7 +419,7 @@ def test_damaged_files_are_told(service: Service) -> None:
 
 def test_a_dataset_that_a_job_needs_stays(service: Service, tutorial: dict[str, Any]) -> None:
     dataset = uploaded(service, b"needed\n1\n2\n")
-    tutorial["training"]["epochs"] = 1_000_000
+    tutorial["training"] |= {"epochs": 1_000_000, "engine": "eager"}
     job = service.submit(tutorial, wait=0)
     database = Database(f"sqlite:///{service.data_dir / 'fitd.db'}")
     with database.write() as session:

@@ -31,7 +31,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 def long_job(tutorial: dict[str, Any], epochs: int = 6000) -> dict[str, Any]:
     """A job of a second or so: long enough to be hit."""
-    return {**tutorial, "training": {**tutorial["training"], "epochs": epochs}}
+    return {**tutorial, "training": {**tutorial["training"], "epochs": epochs, "engine": "eager"}}
 
 
 def history(service: Service, job_id: str) -> dict[str, list[Any]]:

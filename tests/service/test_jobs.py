@@ -11,7 +11,7 @@ from tests.conftest import Service
 
 
 def with_epochs(spec: dict[str, Any], epochs: int) -> dict[str, Any]:
-    return {**spec, "training": {**spec["training"], "epochs": epochs}}
+    return {**spec, "training": {**spec["training"], "epochs": epochs, "engine": "eager"}}
 
 
 def test_submit_answers_at_once_with_the_place_of_the_job(service: Service, tutorial: dict[str, Any]) -> None:

@@ -157,7 +157,7 @@ def test_two_followers_and_one_that_goes_away(service: Service, tutorial: dict[s
 
 
 def test_events_arrive_while_the_job_runs(service: Service, tutorial: dict[str, Any]) -> None:
-    tutorial["training"]["epochs"] = 1_000_000
+    tutorial["training"] |= {"epochs": 1_000_000, "engine": "eager"}
     job = service.submit(tutorial, wait=0)
     with service.client.stream("GET", f"/v1/jobs/{job['id']}/events") as stream:
         for _, event in read_events(stream.iter_lines()):
@@ -180,7 +180,7 @@ def test_parameters_as_safetensors(service: Service, job: dict[str, Any]) -> Non
 def test_parameters_of_a_job_that_runs_are_refused_with_the_reason(
     service: Service, tutorial: dict[str, Any]
 ) -> None:
-    tutorial["training"]["epochs"] = 1_000_000
+    tutorial["training"] |= {"epochs": 1_000_000, "engine": "eager"}
     running = service.submit(tutorial, wait=0)
     answer = service.client.get(f"/v1/jobs/{running['id']}/parameters")
     assert answer.status_code == 409

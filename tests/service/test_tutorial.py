@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import torch
 
 from tests.conftest import Service
@@ -33,8 +34,10 @@ def test_history_and_parameters_equal_the_tutorials_loop_to_the_last_bit(
     service: Service, tutorial: dict[str, Any]
 ) -> None:
     losses, model = tutorial_loop(tutorial)
+    tutorial["training"]["engine"] = "eager"
     job = service.submit(tutorial)
     assert job["status"] == "succeeded"
+    assert job["engine"] == {"name": "eager", "reason": "The spec asks for it."}
 
     history = service.client.get(f"/v1/jobs/{job['id']}/history").json()["columns"]
     assert history["epoch"] == list(range(1, 3001))
@@ -51,6 +54,18 @@ def test_history_and_parameters_equal_the_tutorials_loop_to_the_last_bit(
     assert parameters["tensors"]["bias"] == {"shape": [1], "dtype": "float32", "values": model.bias.tolist()}
     assert parameters["coefficients"] == {"x": model.weight.item()} == job["result"]["coefficients"]
     assert parameters["intercept"] == model.bias.item() == job["result"]["intercept"]
+
+
+def test_the_fast_engine_gives_the_same_fit_up_to_rounding(
+    service: Service, tutorial: dict[str, Any]
+) -> None:
+    losses, model = tutorial_loop(tutorial)
+    job = service.submit(tutorial)
+    assert job["engine"]["name"] == "quadratic"
+    history = service.client.get(f"/v1/jobs/{job['id']}/history").json()["columns"]
+    assert history["train_loss"] == pytest.approx(losses, rel=1e-5)
+    assert job["result"]["coefficients"]["x"] == pytest.approx(model.weight.item(), rel=1e-5)
+    assert job["result"]["intercept"] == pytest.approx(model.bias.item(), rel=1e-5)
 
 
 def test_the_fit_is_near_the_truth(service: Service, tutorial: dict[str, Any]) -> None:

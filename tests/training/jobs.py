@@ -74,9 +74,10 @@ def synthetic_job(**data: object) -> Plan:
     return parsed(spec)
 
 
-def trainer(plan: Plan, **options: Any) -> Trainer:  # noqa: ANN401 - callbacks, tensors to start from
-    """A trainer over the rows that the plan names."""
-    return Trainer(plan, load(plan.spec.data), **options)
+def trainer(plan: Plan, *, engine: str = "eager", **options: Any) -> Trainer:  # noqa: ANN401 - callbacks, tensors to start from
+    """A trainer over the rows that the plan names; by the reference engine unless another one is looked at."""
+    training = plan.spec.training.model_copy(update={"engine": engine})
+    return Trainer(plan.with_changes(training=training), load(plan.spec.data), **options)
 
 
 class History(Callback):
