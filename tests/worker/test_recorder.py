@@ -26,7 +26,7 @@ from service.worker.messages import Drain
 from service.worker.recorder import LetGo, Recorder
 from tests.jobs.desk import ELSEWHERE, HERE, Desk
 
-JOB = {"training": {"epochs": 40, "seed": 0}}
+JOB = {"training": {"epochs": 40, "seed": 0, "engine": "eager"}}
 ALL_EPOCHS = list(range(1, 41))
 
 
@@ -346,7 +346,7 @@ def test_a_pause_is_heard_and_leaves_a_checkpoint(desk: Desk, runner: Runner) ->
 
 
 def test_a_training_whose_time_is_over_keeps_what_it_has_learnt(desk: Desk, runner: Runner) -> None:
-    ref = desk.running(training={"epochs": 1_000_000, "seed": 0, "max_seconds": 0.2})
+    ref = desk.running(training={"epochs": 1_000_000, "seed": 0, "max_seconds": 0.2, "engine": "eager"})
     runner.train(ref)
     job = desk.job(ref.id)
     assert (job.status, job.stop_reason) == ("succeeded", "max_runtime")

@@ -92,7 +92,8 @@ class _Sums:
         if bias:
             inputs = torch.cat([inputs, torch.ones(len(inputs), 1, dtype=torch.float64)], dim=1)
         target = batch.target.double()
-        found = torch.linalg.lstsq(inputs, target, driver="gelsd").solution
+        # Where inputs depend on each other any of the solutions will do, but a small one.
+        found = torch.linalg.lstsq(inputs, target, rcond=1e-8, driver="gelsd").solution
         return cls(found if bool(found.isfinite().all()) else torch.zeros_like(found), bias=bias)
 
     def add(self, batch: Batch) -> None:

@@ -44,7 +44,10 @@ class Descent:
         if bias:
             decay[-1] = optimizer.weight_decay
         hessian = 2 * bowl.gram + np.diag(decay)
-        self._curvature, self._axes = np.linalg.eigh(hessian)
+        curvature, self._axes = np.linalg.eigh(hessian)
+        # Rounding bends flat axes a little, also downwards; along them nothing is to move.
+        flat = curvature <= curvature[-1] * len(curvature) * np.finfo(np.float64).eps
+        self._curvature = np.where(flat, 0.0, curvature)
         # Without a penalty the descent leads to the least loss; with one the stationary point is nearer to 0.
         self._is_plain = not decay.any()
         self._centre = bowl.best if self._is_plain else bowl.best - self._solved(decay[:, None] * bowl.best)
@@ -54,9 +57,8 @@ class Descent:
 
     def _solved(self, right: Floats) -> Floats:
         """Solve `hessian · x = right`; along a flat axis, where any x does, with 0."""
-        least = self._curvature[-1] * len(self._curvature) * np.finfo(np.float64).eps
-        inverse = np.where(
-            self._curvature > least, 1 / np.where(self._curvature > least, self._curvature, 1), 0
+        inverse = np.divide(
+            1.0, self._curvature, out=np.zeros_like(self._curvature), where=self._curvature > 0
         )
         return np.asarray(self._axes @ (inverse[:, None] * (self._axes.T @ right)))
 
