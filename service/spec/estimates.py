@@ -32,7 +32,7 @@ def job_bytes(plan: Plan) -> int:
     if is_streamed(plan):
         table = plan.schema.rows * 8 + BATCH_MEMORY_BUDGET
     batch = min(plan.batch_rows, _block_rows(plan)) * plan.activation_count * number * ACTIVATION_COPIES
-    shuffled = plan.train_rows * _row_numbers(plan) * number if plan.batch_rows < plan.train_rows else 0
+    shuffled = plan.batch_rows * _row_numbers(plan) * number if plan.batch_rows < plan.train_rows else 0
     # The parameters, their gradients, two copies to fall back on at divergence, the best ones, and the optimizer's.
     state = plan.parameter_count * number * (5 + plan.spec.optimizer.state_tensors)
     return table + batch + (0 if is_streamed(plan) else shuffled) + state

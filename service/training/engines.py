@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.training.case import Case
+from service.training.dense.fitness import obstacle as dense_obstacle
+from service.training.dense.steps import DenseSteps
 from service.training.loop import Loop
 from service.training.quadratic.fitness import obstacle as quadratic_obstacle
 from service.training.quadratic.training import QuadraticTraining
@@ -32,11 +34,20 @@ def _eager(case: Case) -> Training:
     return Loop(case, EagerSteps)
 
 
+def _dense(case: Case) -> Training:
+    return Loop(case, DenseSteps)
+
+
 _KINDS = {
     "quadratic": _Kind(
         "One layer, MSELoss, full batches and SGD: the rows are read once, and the epochs follow by algebra.",
         quadratic_obstacle,
         QuadraticTraining,
+    ),
+    "dense": _Kind(
+        "All layers are known ones: forward and backward pass are written out, and all parameters updated at once.",
+        dense_obstacle,
+        _dense,
     ),
 }
 """The fastest first; `eager` takes whatever none of them can."""

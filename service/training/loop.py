@@ -213,4 +213,4 @@ def _tensors(network: torch.nn.Module) -> dict[str, torch.Tensor]:
 def _weight_of(batch: Batch | Stretch) -> float:
     if isinstance(batch, Stretch):
         return batch.weight
-    return float(len(batch.features)) if batch.weight is None else float(batch.weight.sum())
+    return float(batch.features.size(0)) if batch.weight is None else float(batch.weight.sum())

@@ -12,7 +12,7 @@ The order within one step, for whoever writes the loop (or the closure, for an o
     schedule.after_epoch(train_loss=..., dev_loss=...)
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -348,9 +348,9 @@ class Penalty:
 class Clipping:
     """Bounds the gradient before a step: its entries first, then its norm, so that both bounds hold."""
 
-    def __init__(self, spec: Regularization, network: torch.nn.Module) -> None:
+    def __init__(self, spec: Regularization, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Choose the parameters: all that are trained."""
-        self._parameters = [p for p in network.parameters() if p.requires_grad]
+        self._parameters = [p for p in parameters if p.requires_grad]
         self._value = spec.clip_grad_value
         self._norm = spec.norm_bound
 

@@ -46,7 +46,7 @@ class EagerSteps:
         self.optimizer = build_optimizer(case.spec.optimizer, case.network)
         self._network, self._objective, self._augment = case.network, case.objective, augment
         self._penalty = Penalty(case.spec.regularization, case.network)
-        self._clipping = Clipping(case.spec.regularization, case.network)
+        self._clipping = Clipping(case.spec.regularization, case.network.parameters())
         self._step = self._lbfgs_step if case.spec.optimizer.needs_closure else self._plain_step
         self._block = case.block
 

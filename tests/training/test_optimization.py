@@ -201,7 +201,9 @@ def test_the_gradient_keeps_both_bounds(norm_type: float | str) -> None:
     bound = {"max_norm": 0.4, "norm_type": norm_type}
     for one in (network, reference):
         (one(torch.arange(8.0).view(4, 2)) * 100).square().sum().backward()
-    Clipping(Regularization.model_validate({"clip_grad_norm": bound, "clip_grad_value": 0.1}), network)()
+    Clipping(
+        Regularization.model_validate({"clip_grad_norm": bound, "clip_grad_value": 0.1}), network.parameters()
+    )()
     torch.nn.utils.clip_grad_value_(reference.parameters(), 0.1)
     torch.nn.utils.clip_grad_norm_(reference.parameters(), 0.4, norm_type=float(norm_type))
     for ours, theirs in zip(network.parameters(), reference.parameters(), strict=True):
@@ -213,5 +215,5 @@ def test_without_bounds_the_gradient_stays_as_it_is() -> None:
     network = small_network()
     network(torch.arange(8.0).view(4, 2)).sum().backward()
     before = [p.grad.clone() for p in network.parameters()]
-    Clipping(Regularization(), network)()
+    Clipping(Regularization(), network.parameters())()
     assert all(torch.equal(p.grad, grad) for p, grad in zip(network.parameters(), before, strict=True))
