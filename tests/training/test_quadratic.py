@@ -12,7 +12,7 @@ from service.spec.plan import Plan
 from service.training.callbacks import Callback, Pulse, Stop
 from service.training.checkpoint import Checkpoint, from_bytes, to_bytes
 from service.training.quadratic import training as quadratic
-from service.training.quadratic.bowl import Bowl
+from service.training.quadratic.bowl import Reading, bowls
 from service.training.rows import Table
 from tests.training.conformance import CLOSE, assert_close, assert_conforms, both
 from tests.training.jobs import History, inline, job, trained, trainer
@@ -135,7 +135,7 @@ def test_the_least_loss_is_not_lost_in_large_targets() -> None:
     features = torch.from_numpy(rng.normal(size=(20_000, 3)))
     target = features @ torch.tensor([[1.0], [2.0], [3.0]], dtype=torch.float64) + 1e7
     noise = torch.from_numpy(rng.normal(scale=1e-3, size=(20_000, 1)))
-    bowl = Bowl.over(Table(features, target + noise), block=20_000, bias=True)
+    (bowl,) = bowls([Reading(Table(features, target + noise), block=20_000, bias=True)])
     with_ones = torch.cat([features, torch.ones(20_000, 1, dtype=torch.float64)], dim=1)
     residual = noise - with_ones @ torch.linalg.lstsq(with_ones, noise).solution
     assert bowl.least == pytest.approx(float(residual.square().mean()), rel=1e-4)
