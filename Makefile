@@ -50,7 +50,9 @@ examples: install ## Run all examples, on the service at PORT or on one of their
 TEST_PROCESSES ?= 2
 TEST_ORDER := --dist loadfile --no-loadscope-reorder
 
+# Compiled once: where the environment forbids to write bytecode, each process that a test starts would compile all anew.
 test: install ## Run all tests
+	$(BIN)/python -m compileall -q service tests
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) $(TEST_ORDER)
 
 # Some minutes for each loop and database; PROMISES="--kills 20" for a short look.
