@@ -1,5 +1,7 @@
 """The command `fitd`, run as its users run it."""
 
+import contextlib
+import json
 import os
 import signal
 import socket
@@ -11,13 +13,18 @@ from pathlib import Path
 
 import pytest
 
+from service import migrations
+from service.db import Database
 from tests.conftest import ROOT
 
 
 def fitd(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "service", *arguments]
+    return run("-m", "service", *arguments, **environment)
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command,
+        [sys.executable, *arguments],
         cwd=ROOT,
         env={**os.environ, **environment},
         capture_output=True,
@@ -70,6 +77,11 @@ def test_a_storage_folder_that_is_not_mounted_is_not_made(tmp_path: Path, comman
     away, data = tmp_path / "away", str(tmp_path / "data")
     done = fitd(command, "--data-dir", data, FITD_STORAGE_DIR=str(away), FITD_PORT="0")
     refused(done, 1, str(away), "mounted", "FITD_STORAGE_DIR")
+    assert not away.exists()
+
+
+def test_the_doctor_tells_a_storage_folder_that_is_not_mounted(tmp_path: Path) -> None:
+    away, data = tmp_path / "away", str(tmp_path / "data")
     told = fitd("doctor", "--data-dir", data, FITD_STORAGE_DIR=str(away))
     assert (told.returncode, "BAD  storage folder" in told.stdout) == (1, True)
     assert not away.exists()
@@ -82,7 +94,8 @@ def test_parts_on_their_own_want_a_migrated_database(tmp_path: Path, command: st
 
 @pytest.mark.parametrize("command", ["api", "worker", "migrate"])
 def test_a_newer_database_is_left_alone(tmp_path: Path, command: str) -> None:
-    assert fitd("migrate", "--data-dir", str(tmp_path)).returncode == 0
+    with contextlib.closing(Database(f"sqlite:///{tmp_path}/fitd.db")) as database:
+        migrations.migrate(database)
     with sqlite3.connect(tmp_path / "fitd.db") as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
@@ -104,14 +117,21 @@ def test_openapi_is_printed() -> None:
     assert done.stdout == (ROOT / "openapi.json").read_text("utf-8")
 
 
+IMPATIENT = "from service import __main__, supervisor; supervisor.BACKOFF_SECONDS = 0.1; __main__.run()"
+
+
 def test_serve_gives_up_when_the_api_will_not_come_up(tmp_path: Path) -> None:
     # A file where the API wants its folder: it never comes up.
     (tmp_path / "doorbells").touch()
     started = time.monotonic()
-    done = fitd("serve", "--port", "0", "--data-dir", str(tmp_path))
+    # The real command, but for the pauses between its tries, which come to half a minute.
+    done = run("-c", IMPATIENT, "serve", "--port", "0", "--data-dir", str(tmp_path), FITD_LOG_FORMAT="json")
+    assert time.monotonic() - started < 60
     assert done.returncode == 1
     assert "gave up" in done.stderr
-    assert time.monotonic() - started < 60
+    lines = [json.loads(line) for line in done.stderr.splitlines() if "process died" in line]
+    lives = [line["soon_in_a_row"] for line in lines if line["process"] == "api"]
+    assert lives == [1, 2, 3, 4, 5]
 
 
 def test_the_tutorial_walks_from_start_to_stop(tmp_path: Path) -> None:

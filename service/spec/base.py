@@ -5,6 +5,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, StringConstraints
 from pydantic_core import CoreSchema
 
+from service.spec.descriptions import descriptions
+
 __all__ = [
     "NOT_IN_SCHEMA",
     "NO_NUL",
@@ -26,9 +28,19 @@ class SpecModel(BaseModel):
         extra="forbid",
         strict=True,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
         validate_default=True,
+        # A part is built into what it is a part of; a validator of its own is made when it is first asked for.
+        defer_build=True,
     )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **arguments: Any) -> None:  # noqa: ANN401 - whatever a class is made with
+        """Describe each field by the text below it."""
+        super().__pydantic_init_subclass__(**arguments)
+        for name, text in descriptions(cls).items():
+            field = cls.__pydantic_fields__.get(name)
+            if field is not None and field.description is None:
+                field.description = text
 
 
 Numbers = Annotated[tuple[float, ...], Field(fail_fast=True)]

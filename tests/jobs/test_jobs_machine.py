@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from service import migrations
 from service.db import Database
 from service.exceptions import JobNotFound, StateConflict
 from service.jobs.attempts import Ended, JobRef
@@ -185,15 +184,6 @@ class Jobs(RuleBasedStateMachine):
             assert all(after in TRANSITIONS[before] for before, after in itertools.pairwise(told))
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite database to copy: migrating takes longer than a whole run."""
-    path = tmp_path_factory.mktemp("template") / "fitd.db"
-    with closing(Database(f"sqlite:///{path}")) as database:
-        migrations.migrate(database)
-    return path
-
-
 @contextmanager
 def copied(template: Path) -> Iterator[Database]:
     with tempfile.TemporaryDirectory() as folder:
@@ -226,9 +216,9 @@ def explore(fresh: Callable[[], AbstractContextManager[Database]], *, examples: 
 
 
 def test_whatever_clients_and_workers_do_each_job_has_one_true_history(
-    template: Path, pytestconfig: pytest.Config
+    sqlite_template: Path, pytestconfig: pytest.Config
 ) -> None:
-    explore(lambda: copied(template), examples=pytestconfig.getoption("--machine-runs") or 30)
+    explore(lambda: copied(sqlite_template), examples=pytestconfig.getoption("--machine-runs") or 30)
 
 
 def test_whatever_they_do_on_postgresql_it_has_one_too(

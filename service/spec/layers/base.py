@@ -3,8 +3,6 @@
 import math
 from typing import Any, ClassVar
 
-from pydantic import ConfigDict
-
 from service.spec.base import SpecModel
 from service.spec.layers.shapes import Shape
 
@@ -17,9 +15,6 @@ class Layer(SpecModel):
     What the input determines (`in_features`, `in_channels`, `num_features`, …) is worked out from the shape
     of what the layer is given. `inplace`, `device` and `dtype` are not the caller's business and left out.
     """
-
-    # Each layer is built into the few unions that name it; a validator of its own is made when it is first asked for.
-    model_config = ConfigDict(defer_build=True)
 
     is_activation: ClassVar[bool] = False
     """Whether it only bends numbers, so that a loss may look at it."""
