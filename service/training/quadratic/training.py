@@ -147,6 +147,7 @@ class QuadraticTraining:
         if not self._is_begun:
             self.away = self._before = descents.away(number, self.away)
             self._is_begun = True
+            return
         self._write(self.away)
         if self._end is not None or not self.next_epochs:
             self._tell_or_finish()
