@@ -8,6 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.api.problems import BodyTooLarge, UnsupportedMediaType
 from service.exceptions import InvalidRequest
+from service.spec import packed
 from service.spec.problems import problems_of
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -76,7 +77,7 @@ async def parsed(body: bytes, model: type[Model]) -> Model:
 
 def _validated(body: bytes, model: type[Model]) -> Model:
     try:
-        return model.model_validate_json(body)
+        return packed.validated(model, body)
     except ValidationError as error:
         raise InvalidRequest(problems_of(error, model)) from None
 

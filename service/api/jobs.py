@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
@@ -116,10 +117,17 @@ async def accepted(running: Context, owner: str, job_id: str, prefer: str | None
 
 
 def _submit(running: Context, caller: Caller, body: bytes, plan: Plan, key: str | None) -> str:
+    texts = service.Texts.of(plan, body)
     with running.database.write() as session:
         bounds = bounds_of(running, caller)
         job = service.submit(
-            session, plan=plan, body=body, owner=caller.owner, idempotency_key=key, bounds=bounds
+            session,
+            plan=plan,
+            body=body,
+            owner=caller.owner,
+            idempotency_key=key,
+            bounds=bounds,
+            texts=texts,
         )
         after_commit(session, lambda: running.doorbell.ring(JOB_QUEUED))
     failpoints.hit("submitted")
@@ -176,7 +184,7 @@ def _validation(running: Context, plan: Plan) -> dict[str, Any]:
     return {
         "object": "validation",
         "valid": True,
-        "spec": plan.spec.model_dump(mode="json"),
+        "spec": orjson.Fragment(plan.spec.to_text()),
         "parameters": plan.parameter_count,
         "peak_bytes": job_bytes(plan),
         "estimated_seconds": estimated_seconds(plan, step_seconds=step_seconds),

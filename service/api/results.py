@@ -130,7 +130,7 @@ def _parameters(spec: JobSpec, data: bytes) -> dict[str, Any]:
 
 
 def _spec_of(session: Session, job: Job) -> JobSpec:
-    return JobSpec.model_validate_json(repository.spec_text(session, [job.seq])[job.seq])
+    return JobSpec.from_text(repository.spec_text(session, [job.seq])[job.seq])
 
 
 @router.get(

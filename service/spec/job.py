@@ -1,15 +1,18 @@
 """The job spec: the body of `POST /v1/jobs`."""
 
+from collections.abc import Collection
 from typing import Annotated
 
+import orjson
 from pydantic import Field, StringConstraints
 
 from service.spec.base import NO_NUL, NOT_IN_SCHEMA, SpecModel
-from service.spec.data import DataSpec
+from service.spec.data import DataSpec, InlineData
 from service.spec.evaluation import EvaluationSpec
 from service.spec.losses import LossSpec
 from service.spec.models import ModelSpec
 from service.spec.optimizers import OptimizerSpec
+from service.spec.packed import PackedNumbers, numbers_text, validated
 from service.spec.preprocessing import PreprocessingSpec
 from service.spec.regularization import Regularization
 from service.spec.schedulers import SchedulerSpec
@@ -49,3 +52,30 @@ class JobSpec(SpecModel):
     """How long, in which portions and on what to train."""
     evaluation: EvaluationSpec = EvaluationSpec()
     """How the fit is judged."""
+
+    @classmethod
+    def from_text(cls, text: str | bytes) -> "JobSpec":
+        """Read a spec from JSON.
+
+        Raises:
+            ValidationError: It is none.
+        """
+        return validated(cls, text.encode() if isinstance(text, str) else text)
+
+    def to_text(self, *, without: Collection[str] = ()) -> str:
+        """Write the spec as JSON; columns of many numbers in a fraction of the time that pydantic takes.
+
+        Args:
+            without: Fields to leave out.
+        """
+        data = self.data
+        columns = (data.columns or {}) if isinstance(data, InlineData) else {}
+        packed = {name: one.array for name, one in columns.items() if isinstance(one, PackedNumbers)}
+        if not packed:
+            return self.model_dump_json(exclude=set(without))
+        shell = data.model_copy(update={"columns": columns | dict.fromkeys(packed, ())})
+        content = self.model_copy(update={"data": shell}).model_dump(mode="json", exclude=set(without))
+        content["data"]["columns"] |= {
+            name: orjson.Fragment(numbers_text(array)) for name, array in packed.items()
+        }
+        return orjson.dumps(content).decode()
