@@ -124,8 +124,8 @@ def encoded(values: Sequence[Any]) -> tuple[np.ndarray, tuple[str, ...] | None]:
     return np.array(values, dtype=np.float64), None
 
 
-def as_array(values: Sequence[Any]) -> np.ndarray:
-    """Turn nested lists into a float64 array of shape (rows, …).
+def as_array(values: Sequence[Any] | np.ndarray) -> np.ndarray:
+    """Turn nested lists, or an array, into a float64 array of shape (rows, …).
 
     Raises:
         ValueError: They are ragged, too deep, or hold something else than finite numbers.
