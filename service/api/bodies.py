@@ -15,7 +15,7 @@ from service.spec.problems import problems_of
 
 Model = TypeVar("Model", bound=BaseModel)
 
-__all__ = ["body_of_type", "declared_type", "json_body", "parsed", "request_body"]
+__all__ = ["body_of_type", "declared_type", "json_body", "parsed", "request_body", "too_large"]
 
 INLINE_BYTES = 64 * 2**10
 """Bodies up to this size are parsed on the event loop: less than a millisecond, and cheaper than a thread."""
@@ -78,16 +78,17 @@ def _is_json(media: str) -> bool:
 async def _limited(request: Request, max_bytes: int) -> bytes:
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > max_bytes:
-        raise _too_large(max_bytes)
+        raise too_large(max_bytes)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > max_bytes:
-            raise _too_large(max_bytes)
+            raise too_large(max_bytes)
     return bytes(body)
 
 
-def _too_large(max_bytes: int) -> BodyTooLarge:
+def too_large(max_bytes: int) -> BodyTooLarge:
+    """Say that a body has more bytes than it may have."""
     return BodyTooLarge(
         f"The body is larger than {max_bytes:,} bytes.",
         hint="Send fewer rows, or a table as a file (POST /v1/datasets), or ask the operator to raise "

@@ -74,7 +74,8 @@ class Bounds:
         for what, count, limit in (("rows", rows, self.rows), ("numbers", numbers, self.numbers)):
             if count > limit:
                 message = f"The table has {count:,} {what}; the limit is {limit:,}."
-                raise _refused("limit_exceeded", message, "Predict it in several requests.")
+                hint = "Predict it in several requests."
+                raise InvalidRequest([Problem("", "limit_exceeded", message, hint)])
 
 
 def from_arrow(data: bytes, *, bounds: Bounds) -> Columns:
@@ -89,12 +90,15 @@ def from_arrow(data: bytes, *, bounds: Bounds) -> Columns:
     with _translated("an Arrow stream"):
         if any(_is_compressed(message) for message in _messages(data)):
             message = "The buffers of the Arrow stream are compressed, which is not read here."
-            raise _refused("unsupported_type", message, "Write it without compression.")
+            hint = "Write it without compression."
+            raise InvalidRequest([Problem("", "unsupported_type", message, hint)])
         with pa.ipc.open_stream(data) as reader:
             names, batches = list(reader.schema.names), list(reader)
             kinds = dict(zip(names, reader.schema.types, strict=True))
         if len(kinds) != len(names):
-            raise _refused("duplicate_column", "Two columns have the same name.", "Give each its own.")
+            raise InvalidRequest(
+                [Problem("", "duplicate_column", "Two columns have the same name.", "Give each its own.")]
+            )
         rows = sum(batch.num_rows for batch in batches)
         bounds.check(rows=rows, numbers=rows * len(names))
         for batch in batches:
@@ -173,9 +177,8 @@ def _lists(name: str, part: Any, bounds: Bounds) -> Array:  # noqa: ANN401 - Arr
         values, shape = nested(part)
     except Ragged as ragged:
         message = f"`{name}` has a list of another length, an empty one or none in row {ragged.row}."
-        raise _refused(
-            "wrong_shape", message, "Give every row a list of one length.", "columns", name
-        ) from None
+        hint = "Give every row a list of one length."
+        raise InvalidRequest([Problem(pointer_to("columns", name), "wrong_shape", message, hint)]) from None
     how = scalar(values.type)
     if how is None or how.dtype is None or pt.is_null(values.type) or pt.is_dictionary(values.type):
         raise _unsupported(name, part.type)
@@ -197,9 +200,8 @@ def _numbers(name: str, array: Array) -> PackedNumbers:
     if len(infinite):
         row = int(infinite[0])
         message = f"`{name}` is infinite in row {row}."
-        raise _refused(
-            "not_finite", message, "Send finite numbers; NaN is a missing one.", "columns", name, row
-        )
+        hint = "Send finite numbers; NaN is a missing one."
+        raise InvalidRequest([Problem(pointer_to("columns", name, row), "not_finite", message, hint)])
     return PackedNumbers(found)
 
 
@@ -230,9 +232,8 @@ def from_npy(data: bytes, *, feature_names: Sequence[str], bounds: Bounds) -> Co
     message = (
         f"The array has the shape {str(array.shape)[:80]}; the model takes {len(feature_names)} columns."
     )
-    raise _refused(
-        "wrong_shape", message, f"Send a row for each prediction, and in it {shown}, in this order."
-    )
+    hint = f"Send a row for each prediction, and in it {shown}, in this order."
+    raise InvalidRequest([Problem("", "wrong_shape", message, hint)])
 
 
 def _npy(data: bytes, bounds: Bounds) -> Array:
@@ -274,19 +275,17 @@ def _translated(what: str) -> Iterator[None]:
         yield
     except (InvalidRequest, MemoryError):
         raise
-    except _FOREIGN as error:  # fmt: skip
+    except _FOREIGN as error:
         reason = str(error)[:200].rstrip(".") or type(error).__name__
         message = f"The body cannot be read as {what}: {reason}."
-        raise _refused("unreadable_table", message, f"Is it {what}, and whole?") from None
+        hint = f"Is it {what}, and whole?"
+        raise InvalidRequest([Problem("", "unreadable_table", message, hint)]) from None
 
 
 def _unsupported(name: str, kind: Any) -> InvalidRequest:  # noqa: ANN401 - Arrow
     message = f"Column `{name}` has the type {str(kind)[:80]}, which is not read."
-    return _refused("unsupported_type", message, "Send numbers, texts, or lists of numbers.", "columns", name)
-
-
-def _refused(code: str, message: str, hint: str, *tokens: str | int) -> InvalidRequest:
-    return InvalidRequest([Problem(pointer_to(*tokens), code, message, hint)])
+    hint = "Send numbers, texts, or lists of numbers."
+    return InvalidRequest([Problem(pointer_to("columns", name), "unsupported_type", message, hint)])
 
 
 def to_arrow(found: Predicted) -> bytes:
