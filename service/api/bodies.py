@@ -1,6 +1,6 @@
 """Request bodies: their declared type, their size, and their content as models, with every problem at once."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from service.api.negotiation import JSON
 from service.api.problems import BodyTooLarge, UnsupportedMediaType
 from service.exceptions import InvalidRequest
-from service.spec import packed
+from service.spec.packed import PackedRows, validated
 from service.spec.problems import problems_of
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -96,20 +96,29 @@ def too_large(max_bytes: int) -> BodyTooLarge:
     )
 
 
-async def parsed(body: bytes, model: type[Model]) -> Model:
+async def parsed(
+    body: bytes, model: type[Model], *, with_rows: Callable[[Model, PackedRows], Model] | None = None
+) -> Model:
     """Validate a JSON body, off the event loop when it is large.
+
+    Args:
+        body: The text.
+        model: What it is.
+        with_rows: Puts many rows of numbers into the model, where it has any: `spec.packed.validated`.
 
     Raises:
         InvalidRequest: With every problem, by JSON Pointer.
     """
     if len(body) <= INLINE_BYTES:
-        return _validated(body, model)
-    return await run_in_threadpool(_validated, body, model)
+        return _validated(body, model, with_rows)
+    return await run_in_threadpool(_validated, body, model, with_rows)
 
 
-def _validated(body: bytes, model: type[Model]) -> Model:
+def _validated(
+    body: bytes, model: type[Model], with_rows: Callable[[Model, PackedRows], Model] | None
+) -> Model:
     try:
-        return packed.validated(model, body)
+        return validated(model, body, with_rows=with_rows)
     except ValidationError as error:
         raise InvalidRequest(problems_of(error, model)) from None
 

@@ -25,7 +25,7 @@ from service.jobs import repository, service
 from service.jobs.history import History
 from service.jobs.orm import Job
 from service.spec.job import JobSpec
-from service.spec.packed import numbers_text
+from service.spec.packed import PackedRows, numbers_text
 from service.training.naming import unique
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ async def predict(
     media, body = await body_of_type(request, max_bytes=limits.max_body_bytes, others=(ARROW, NPY))
     if media != JSON:
         return await run_in_threadpool(_predict_table, running, owner, job_id, (media, body), answer)
-    asked = await parsed(body, PredictionRequest)
+    asked = await parsed(body, PredictionRequest, with_rows=_with_rows)
     return await run_in_threadpool(_predict, running, owner, job_id, asked, answer)
 
 
@@ -199,7 +199,9 @@ def _predict(running: Context, owner: str, job_id: str, asked: PredictionRequest
     columns = _columns(asked)
     predictor = _predictor_of(running, owner, job_id)
     # No rows name no columns, and none are missing.
-    columns = dict.fromkeys(predictor.feature_names, ()) if asked.rows == [] else columns
+    columns = (
+        dict.fromkeys(predictor.feature_names, ()) if asked.rows is not None and not asked.rows else columns
+    )
     found = _predicted(predictor, columns, by_row=asked.rows is not None)
     if answer != JSON:
         return _file(found, answer)
@@ -307,12 +309,18 @@ def _predictor(session: Session, job: Job) -> "Predictor":
     return Predictor(_spec_of(session, job), stored.data)
 
 
+def _with_rows(asked: PredictionRequest, rows: PackedRows) -> PredictionRequest:
+    return asked.model_copy(update={"columns": None, "rows": rows})
+
+
 def _columns(asked: PredictionRequest) -> Mapping[str, Sequence[Any]]:
     if (asked.columns is None) == (asked.rows is None):
         message = "A prediction needs either columns or rows, and not both."
         raise InvalidRequest([Problem("", "missing", message, 'As in {"columns": {"x": [0.5]}}.')])
     if asked.columns is not None:
         return asked.columns
+    if isinstance(asked.rows, PackedRows):
+        return asked.rows.columns
     rows = asked.rows or []
     names = rows[0].keys() if rows else ()
     for number, row in enumerate(rows):

@@ -11,7 +11,7 @@ every problem: this way is only ever taken by what is right.
 
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar, overload
 
@@ -21,7 +21,7 @@ import orjson
 from pydantic import BaseModel, PlainSerializer, PlainValidator, ValidationInfo
 from pydantic.json_schema import SkipJsonSchema
 
-__all__ = ["Packed", "PackedNumbers", "is_packed", "numbers_text", "validated"]
+__all__ = ["Packed", "PackedNumbers", "PackedRows", "is_packed", "numbers_text", "validated"]
 
 Model = TypeVar("Model", bound=BaseModel)
 Floats = npt.NDArray[np.float64]
@@ -38,7 +38,12 @@ MOST_TOKENS = 20_000
 """A body with more texts and short arrays than this is not one of long columns of numbers."""
 _MARK = secrets.token_hex(16)
 """What every mark begins with. Nobody can guess it, so none can be in a body already."""
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|\[', re.DOTALL)
+_ROWS = re.compile(rb'"rows"\s*:\s*\[')
+_NEXT_ROW = re.compile(rb"\}\s*,\s*(?=\{)")
+_LAST_ROW = re.compile(rb"\}\s*(?=\])")
+_NUMBERS = {float, int, type(None)}
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|\[', re.DOTALL)
+"""A text or the beginning of an array. A text without an end reaches to the end: nothing is looked at twice."""
 
 
 class PackedNumbers(Sequence[float | None]):
@@ -86,6 +91,39 @@ class PackedNumbers(Sequence[float | None]):
         return found
 
 
+class PackedRows(Sequence[dict[str, float | None]]):
+    """Rows of numbers, held as columns.
+
+    Attributes:
+        columns: The values by name.
+        text: The rows as they were sent.
+    """
+
+    __slots__ = ("columns", "text")
+
+    def __init__(self, columns: Mapping[str, PackedNumbers], text: bytes) -> None:
+        self.columns = columns
+        self.text = text
+
+    @overload
+    def __getitem__(self, place: int) -> dict[str, float | None]: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[dict[str, float | None]]: ...
+    def __getitem__(self, place: int | slice) -> dict[str, float | None] | list[dict[str, float | None]]:
+        if isinstance(place, slice):
+            return [self[row] for row in range(*place.indices(len(self)))]
+        return {name: values[place] for name, values in self.columns.items()}
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
 @dataclass(slots=True)
 class _Packed:
     """The arrays of one body, by the marks that stand for them, and the marks that were met in a place for them."""
@@ -94,14 +132,22 @@ class _Packed:
     met: set[str] = field(default_factory=set)
 
 
-def validated(model: type[Model], body: bytes) -> Model:
-    """Validate a JSON body; columns of many numbers become `PackedNumbers`.
+def validated(
+    model: type[Model], body: bytes, *, with_rows: Callable[[Model, PackedRows], Model] | None = None
+) -> Model:
+    """Validate a JSON body; columns of many numbers become `PackedNumbers`, and many rows of them `PackedRows`.
+
+    Args:
+        model: What the body is.
+        body: The text.
+        with_rows: Puts rows in the place of the columns of a valid model; rows are read as ever when left out.
 
     Raises:
         ValidationError: As `model.model_validate_json` raises it.
     """
     if len(body) > WORTH_BYTES:
-        found = _quickly(model, body)
+        found = None if with_rows is None else _by_row(model, body, with_rows)
+        found = found or _quickly(model, body)
         if found is not None:
             return found
     return model.model_validate_json(body)
@@ -114,23 +160,97 @@ def _quickly(model: type[Model], body: bytes) -> Model | None:
         if not spans:
             return None
         packed = _Packed({f"{_MARK}{at}": _read(body, *span) for at, span in enumerate(spans)})
-        found = model.model_validate_json(_marked(body, spans, list(packed.columns)), context=packed)
+        return _met(model, _marked(body, spans, list(packed.columns)), packed)
     except ValueError:
         return None
-    # An array may stand where a text is wanted, or under a name that comes twice: then its mark says nothing.
+
+
+def _by_row(model: type[Model], body: bytes, with_rows: Callable[[Model, PackedRows], Model]) -> Model | None:
+    """Validate a body with many rows of numbers, as if they had come by column; None for every other one."""
+    start = _ROWS.search(body)
+    if start is None:
+        return None
+    try:
+        columns, end = _read_rows(body, start.end())
+        before, after = body[: start.start()], body[end:]
+        # Rows or columns that come once more, perhaps spelled with escapes, would not be seen any more.
+        if any(word in rest for rest in (before, after) for word in (b'"columns"', b'"rows"', b"\\")):
+            return None
+        packed = _Packed({f"{_MARK}{at}": column for at, column in enumerate(columns.values())})
+        named = orjson.dumps(dict(zip(columns, packed.columns, strict=True)))
+        found = _met(model, b'%b"columns":%b%b' % (before, named, after), packed)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+    rows = PackedRows(columns, body[start.end() - 1 : end])
+    return None if found is None else with_rows(found, rows)
+
+
+def _met(model: type[Model], text: bytes, packed: _Packed) -> Model | None:
+    """Validate a body with marks; None if one of them did not come to stand for a column.
+
+    An array may stand where a text is wanted, or under a name that comes twice: then its mark says nothing.
+    """
+    found = model.model_validate_json(text, context=packed)
     return found if packed.met == packed.columns.keys() else None
+
+
+def _read_rows(body: bytes, start: int) -> tuple[dict[str, PackedNumbers], int]:
+    """Read rows of numbers, from behind the bracket on.
+
+    As with numbers, a cut between two rows that was none would leave a piece that is no JSON.
+
+    Returns:
+        The columns, and where the array ends, its bracket included.
+
+    Raises:
+        ValueError: They are something else, or not all of the same columns.
+        LookupError: A row lacks a column.
+        TypeError, AttributeError: A row is no object.
+    """
+    pieces: dict[str, list[Floats]] = {}
+    while (cut := _NEXT_ROW.search(body, start + PIECE_BYTES)) is not None:
+        try:
+            rows = orjson.loads(b"[%b]" % body[start : cut.start() + 1])
+        except orjson.JSONDecodeError:
+            break  # The cut was behind the last row.
+        _append(pieces, rows)
+        start = cut.end()
+    last = _LAST_ROW.search(body, start)
+    if last is None:
+        raise ValueError("the rows do not end")
+    _append(pieces, orjson.loads(b"[%b]" % body[start : last.start() + 1]))
+    return {name: PackedNumbers(np.concatenate(parts)) for name, parts in pieces.items()}, last.end() + 1
+
+
+def _append(pieces: dict[str, list[Floats]], rows: list[dict[str, Any]]) -> None:
+    names = pieces.keys() or rows[0].keys()
+    if any(len(row) != len(names) for row in rows):
+        raise ValueError("the rows do not have the same columns")
+    for name in list(names):
+        values = [row[name] for row in rows]
+        if not set(map(type, values)) <= _NUMBERS:
+            raise ValueError("a row holds something else than numbers")
+        array = np.array(values, dtype=np.float64)
+        if np.isinf(array).any():
+            raise ValueError("a row holds a number that is not finite")
+        pieces.setdefault(name, []).append(array)
 
 
 def _spans(body: bytes) -> list[tuple[int, int]]:
     """Find the long arrays that hold no other array: start and end of what is between their brackets."""
     found: list[tuple[int, int]] = []
-    position = 0
+    position, end = 0, -1
     for _ in range(MOST_TOKENS):
         token = _TOKEN.search(body, position)
         if token is None:
             return found
         position = token.end()
-        end = body.find(b"]", position) if token[0] == b"[" else -1
+        if token[0] != b"[":
+            continue
+        # The next bracket is looked for once, however many arrays begin before it.
+        end = body.find(b"]", position) if end < position else end
+        if end < 0:
+            return []
         if end - position > LONG_BYTES and body.find(b"[", position, end) < 0:
             found.append((position, end))
             position = end

@@ -1,6 +1,7 @@
 """Bodies with long columns of numbers are read another way, and nobody can tell it by what they mean."""
 
 import json
+import time
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from service.spec.data import InlineData
 from service.spec.intake import parse
 from service.spec.job import JobSpec
 from service.spec.limits import Limits
-from service.spec.packed import WORTH_BYTES, PackedNumbers, numbers_text, validated
+from service.spec.packed import WORTH_BYTES, PackedNumbers, PackedRows, numbers_text, validated
 from service.training.frames import load
 from tests.spec.specs import with_inline
 
@@ -154,3 +155,98 @@ def test_arrays_are_written_in_pieces_that_join(rows: int) -> None:
     array[: rows // 2 : 3] = np.nan
     expected = [None if np.isnan(one) else one for one in array.tolist()]
     assert json.loads(numbers_text(array)) == expected
+
+
+def rows_of(count: int = ROWS, **others: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - JSON
+    return [{"x": x, "y": y, **others} for x, y in zip(X.tolist()[:count], Y.tolist(), strict=False)]
+
+
+def body_by_row(rows: list[dict[str, Any]], **changes: Any) -> bytes:  # noqa: ANN401 - JSON
+    return json.dumps({**with_inline(rows=rows, target="y"), **changes}).encode()
+
+
+def test_many_rows_of_numbers_become_columns_and_stay_rows() -> None:
+    rows = [{"x": None, "y": 1}, *rows_of(), {"y": 2**60, "x": -0.0}]
+    # More objects in lists behind the rows: the last piece of the text is cut there first.
+    layers = [{"type": "Linear", "out_features": 2}, {"type": "ReLU"}, {"type": "Linear", "out_features": 1}]
+    quick, plain = both_ways(body_by_row(rows, model={"type": "sequential", "layers": layers}))
+    assert isinstance(quick.data, InlineData)
+    assert isinstance(plain.data, InlineData)
+    assert isinstance(quick.data.rows, PackedRows)
+    assert quick == plain
+    assert quick.data.columns is None
+    assert quick.data.schema_or_problems == plain.data.schema_or_problems
+    text = quick.to_text(without=("priority",))
+    assert json.loads(text) == json.loads(plain.model_dump_json(exclude={"priority"}))
+    again = JobSpec.from_text(text)
+    frames = [load(one.data) for one in (again, plain)]
+    assert frames[0].schema == frames[1].schema
+    for name in ("x", "y"):
+        assert frames[0].arrays[name].tobytes() == frames[1].arrays[name].tobytes()
+
+
+@pytest.mark.parametrize("place", [0, ROWS // 2])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        '{"x": 1}', '{"x": 1, "y": 2, "z": 3}', '{"x": 1, "z": 2}', '{"x": 1e999, "y": 1}', '{"x": NaN, "y": 1}',
+        '{"x": {}, "y": 1}', "[1, 2]", "null", "3", "", "{}", '{"x": 1, "y": 1},', '{"x": 1, "y": 1}]',
+        '{"x": "a, }, {", "y": 1}', '{"x": true, "y": 1}', '{"x": [1], "y": 1}', '{"x": 1, "y": 1} {"x": 1, "y": 1}',
+    ],
+)  # fmt: skip
+def test_a_wrong_row_is_told_as_in_a_short_body(wrong: str, place: int) -> None:
+    texts = [json.dumps(row) for row in rows_of()]
+    texts.insert(place, wrong)
+    text = body_by_row([]).decode().replace('"rows": []', f'"rows": [{",".join(texts)}]')
+    told = []
+    for read in (JobSpec.model_validate_json, JobSpec.from_text):
+        try:
+            told.append(repr(read(text.encode()).data.problems(Limits())))
+        except ValidationError as error:
+            told.append(repr([(one["type"], one["loc"], one["msg"]) for one in error.errors()]))
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("columns", ["columns", "col\\u0075mns"])
+def test_rows_and_columns_together_are_refused(columns: str) -> None:
+    for first, second in (("rows", "columns"), ("columns", "rows")):
+        values = {"rows": rows_of(), "columns": {"x": X.tolist(), "y": Y.tolist()}}
+        text = json.dumps(with_inline(**{first: values[first], second: values[second]}, target="y"))
+        body = text.replace("columns", columns).encode()
+        with pytest.raises(InvalidSpec) as error:
+            parse(body, Limits())
+        assert [problem.pointer for problem in error.value.problems] == ["/data"]
+
+
+def test_of_two_lists_of_rows_the_last_counts() -> None:
+    text = body_by_row(rows_of()).decode()
+    for other in ("[]", '[{"x": 1, "y": 2}, {"x": 2, "y": 4}]'):
+        for twice in (
+            text.replace('"rows": [', f'"rows": {other}, "rows": [', 1),
+            text.replace('], "target"', f'], "rows": {other}, "target"', 1),
+            text.replace('], "target"', f'], "ro\\u0077s": {other}, "target"', 1),
+        ):
+            quick, plain = both_ways(twice.encode())
+            assert quick == plain
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'"' + b'\\"' * 2**21,
+        b'{"a": ' + b"[" * 2**22 + b"]",
+        b"[" * 2**22,
+        b'["' * 2**21,
+        b'{"rows": [' + b"{}," * 2**20,
+        b'{"rows": [' + b"}" * 2**22,
+        b'"rows" ' * 2**19,
+        b'{"rows": [{"x": 1}' + b" " * 2**22 + b",]",
+        b'{"data": [' + b"1," * 2**21 + b"]}",
+    ],
+    ids=lambda body: str(body[:20]),
+)
+def test_no_body_takes_longer_than_in_proportion_to_its_size(body: bytes) -> None:
+    started = time.process_time()
+    with pytest.raises(ValidationError):
+        JobSpec.from_text(body)
+    assert time.process_time() - started < 5
