@@ -14,7 +14,7 @@ from service.spec.data import InlineData
 from service.spec.intake import parse
 from service.spec.job import JobSpec
 from service.spec.limits import Limits
-from service.spec.packed import WORTH_BYTES, PackedNumbers, PackedRows, numbers_text, validated
+from service.spec.packed import PIECE_BYTES, WORTH_BYTES, PackedNumbers, PackedRows, numbers_text, validated
 from service.training.frames import load
 from tests.spec.specs import with_inline
 
@@ -80,6 +80,14 @@ def test_what_is_wrong_is_told_as_in_a_short_body(wrong: str, place: str) -> Non
             read(text.encode())
         told.append([(one["type"], one["loc"], one["msg"]) for one in error.value.errors()])
     assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("comma", ["1,", "1 ,", "1,\n"])
+def test_a_comma_too_many_is_seen_where_the_text_is_cut_at_it(comma: str) -> None:
+    for spaces in range(PIECE_BYTES - 4, PIECE_BYTES + 1):
+        text = body_of({"x": "HERE", "y": [1.0]}).decode().replace('"HERE"', f"[{' ' * spaces}{comma}]")
+        with pytest.raises(ValidationError):
+            JobSpec.from_text(text.encode())
 
 
 def test_truth_values_and_texts_and_arrays_are_columns_as_ever() -> None:
@@ -234,7 +242,7 @@ def test_of_two_lists_of_rows_the_last_counts() -> None:
     "body",
     [
         b'"' + b'\\"' * 2**21,
-        b'{"a": ' + b"[" * 2**22 + b"]",
+        b'{"a": ' + b"[" * 2**24 + b"]",
         b"[" * 2**22,
         b'["' * 2**21,
         b'{"rows": [' + b"{}," * 2**20,
@@ -249,4 +257,4 @@ def test_no_body_takes_longer_than_in_proportion_to_its_size(body: bytes) -> Non
     started = time.process_time()
     with pytest.raises(ValidationError):
         JobSpec.from_text(body)
-    assert time.process_time() - started < 5
+    assert time.process_time() - started < 4
