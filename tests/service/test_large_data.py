@@ -156,6 +156,21 @@ def test_rows_to_predict_and_predictions_come_in_every_form(service: Service) ->
     problem(service.client.post(path, content=as_json, headers={"Accept": "text/csv"}), 406, "not_acceptable")
 
 
+def test_many_rows_to_predict_are_answered_by_row(service: Service) -> None:
+    columns = {name: values.tolist() for name, values in TABLE.items()}
+    job = service.submit({**spec_of(), "data": {"type": "inline", "columns": columns, "target": "y"}})
+    path = f"/v1/jobs/{job['id']}/predict"
+    numbers = np.random.default_rng(0).standard_normal((5000, 2)).tolist()
+    rows = [{"x": x, "z": z} for x, z in numbers]
+    by_row = service.client.post(path, json={"rows": rows}).json()["rows"]
+    x, z = map(list, zip(*numbers, strict=True))
+    by_column = service.client.post(path, json={"columns": {"x": x, "z": z}}).json()["columns"]
+    assert [row["y"] for row in by_row] == by_column["y"]
+    rows[4321] = {"x": 1.0, "z": None}
+    told = problem(service.client.post(path, json={"rows": rows}), 422, "column_mismatch")
+    assert told["errors"][0]["pointer"] == "/rows/4321/z"
+
+
 def test_a_million_numbers_do_not_hold_up_other_requests() -> None:
     numbers = np.random.default_rng(0).standard_normal(500_000)
     columns = {"x": numbers.tolist(), "y": (5 * numbers).tolist()}
