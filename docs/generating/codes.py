@@ -13,6 +13,7 @@ FIELD_CODES = {
     "incompatible_fields": "Two fields of the spec do not go together.",
     "incompatible_parameters": "Two query parameters do not go together.",
     "invalid_expression": "The target's formula is not plain arithmetic.",
+    "invalid_form": "The form is broken, or does not have the parts `spec` and `data` in this order.",
     "invalid_json": "The body, or a line of JSON Lines, is not valid JSON.",
     "invalid_parameter": "A query parameter, a header or a part of the path is not what it must be.",
     "invalid_text": "A name or a text holds the character NUL, which databases cannot keep.",
@@ -38,6 +39,8 @@ FIELD_CODES = {
     "unknown_name": "There is no model, layer, loss, metric or choice of this name.",
     "unknown_parameter": "The path has no query parameter of this name.",
     "unmatched_group": "A group of the optimizer names no parameter, or none that an earlier group has left.",
+    "unreadable_table": "The rows to predict are no Arrow stream or npy file, whichever was declared.",
+    "unsupported_type": "A column of the rows to predict is of a type that is not read, or compressed.",
     "unusable_column": "The column is not of the kind that is needed here, such as free text among the features.",
     "wrong_metric": "The metric is not one for what the loss predicts.",
     "wrong_pairing": "Target, model and loss do not belong together. The hint names what does.",
@@ -61,6 +64,7 @@ FILE_CODES = {
     "unknown_column": "A query parameter names a column that the file does not have.",
     "unreadable_file": "The file is not what its Content-Type says, or is damaged.",
     "unsupported_type": "A column is of a type that cannot be trained on.",
+    "wrong_shape": "The array beside a spec is no matrix of the columns that the spec names.",
     "wrong_field_count": "A line of a CSV file has more or fewer fields than the first.",
 }
 JOB_CODES = {

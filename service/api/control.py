@@ -120,6 +120,7 @@ def _rerun(running: Context, caller: Caller, job_id: str, patch: bytes, key: str
         job = service.get(session, job_id, owner=owner)
         body = _body_again(session, job, patch)
         plan = parse(body, running.settings.limits, DatabaseLibrary(session, owner))
+    texts = service.Texts.of(plan, body)
     with running.database.write() as session:
         again = service.submit(
             session,
@@ -129,6 +130,7 @@ def _rerun(running: Context, caller: Caller, job_id: str, patch: bytes, key: str
             idempotency_key=key,
             rerun_of=job.id,
             bounds=bounds_of(running, caller),
+            texts=texts,
         )
         after_commit(session, lambda: running.doorbell.ring(JOB_QUEUED))
     failpoints.hit("submitted")

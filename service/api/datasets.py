@@ -1,6 +1,7 @@
 """Datasets: upload, list, describe, look into, delete."""
 
 import hashlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -29,7 +30,7 @@ from service.tables.sources import unreadable
 from service.tables.store import DatasetStore, Workspace
 from service.tables.unpacking import check_room
 
-__all__ = ["router", "sweep"]
+__all__ = ["FORMATS", "Upload", "dataset_of", "receive", "router", "store_of", "sweep"]
 
 logger = structlog.get_logger(__name__)
 
@@ -67,13 +68,14 @@ _EXAMPLES = {
 _LOCATION = {"Location": {"schema": {"type": "string"}, "description": "Path of the dataset."}}
 
 
-def _store(running: Context) -> DatasetStore:
+def store_of(running: Context) -> DatasetStore:
+    """Give the folder of all datasets."""
     return DatasetStore(running.settings.datasets_dir)
 
 
 def sweep(running: Context) -> None:
     """Remove what uploads left behind that ended with their process. Others may be uploading meanwhile."""
-    store = _store(running)
+    store = store_of(running)
     with store.exclusive(), running.database.read() as session:
         swept = store.sweep(repository.digests(session))
     if swept:
@@ -135,7 +137,7 @@ async def upload(  # noqa: PLR0913 - each is a query parameter
         gzip=_is_gzip(request),
     )
     _check_applicable(request, options.format)
-    coming = _Upload(running=running, owner=owner, name=name, options=options, join=join)
+    coming = Upload(running=running, owner=owner, name=name, options=options, join=join)
     with full_disk_told():
         try:
             return await _answer(request, coming)
@@ -189,7 +191,7 @@ def _check_applicable(request: Request, kind: Format) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Upload:
+class Upload:
     """What was asked for: whose dataset, how it is called, how it is read, what it is joined to."""
 
     running: Context
@@ -199,31 +201,63 @@ class _Upload:
     join: str | None
 
 
-async def _answer(request: Request, coming: _Upload) -> Response:
+async def _answer(request: Request, coming: Upload) -> Response:
     """Receive the body, have it read unless the same was read before, and answer with the dataset."""
-    store = _store(coming.running)
     base = await run_in_threadpool(_digest_of_base, coming) if coming.join else None
-    async with contextmanager_in_threadpool(store.workspace()) as workspace:
-        sha256 = await _receive(request, workspace, coming.running)
-        digest = digest_of(sha256, coming.options, join=base)
-        found = await run_in_threadpool(_register, coming, digest) if store.has(digest) else None
-        if found is None:
-            order = _order(coming, workspace, digest=digest, sha256=sha256)
-            if not await _read(request, order):
-                return Response(status_code=400)  # The caller has gone.
-            found = await run_in_threadpool(_publish, coming, order, base)
-    dataset, schema, created = found
+    async with contextmanager_in_threadpool(store_of(coming.running).workspace()) as workspace:
+        sha256 = await receive(request, request.stream(), workspace, coming.running)
+        dataset, schema, created = await dataset_of(request, coming, workspace, sha256=sha256, base=base)
     headers = {"Location": f"/v1/datasets/{dataset.id}"}
     return json_response(dataset_view(dataset, schema), 201 if created else 200, headers)
 
 
-def _digest_of_base(coming: _Upload) -> str:
+async def dataset_of(
+    request: Request, coming: Upload, workspace: Workspace, *, sha256: str, base: str | None = None
+) -> tuple[Dataset, Schema, bool]:
+    """Make a dataset of an uploaded file, unless the same was read before.
+
+    Args:
+        request: Whose sender waits for it.
+        coming: What was asked for.
+        workspace: Where the file is.
+        sha256: Of the file.
+        base: Digest of the dataset to join.
+
+    Returns:
+        The dataset, its columns, and whether it is new.
+
+    Raises:
+        ClientDisconnect: Nobody waits any more.
+        InvalidDataset: The file cannot be read as a table.
+        DatasetTooLarge: It needs more than is allowed.
+    """
+    digest = digest_of(sha256, coming.options, join=base)
+    found = (
+        await run_in_threadpool(_register, coming, digest) if store_of(coming.running).has(digest) else None
+    )
+    if found is None:
+        order = _order(coming, workspace, digest=digest, sha256=sha256)
+        if not await _read(request, order):
+            raise ClientDisconnect
+        found = await run_in_threadpool(_publish, coming, order, base)
+    return found
+
+
+def _digest_of_base(coming: Upload) -> str:
     with coming.running.database.read() as session:
         return service.get(session, coming.join or "", owner=coming.owner).digest
 
 
-async def _receive(request: Request, workspace: Workspace, running: Context) -> str:
-    """Write the body to the disk as it comes, and give its SHA-256. No more than a megabyte is held.
+async def receive(
+    request: Request, chunks: AsyncIterator[bytes], workspace: Workspace, running: Context
+) -> str:
+    """Write a file to the disk as it comes, and give its SHA-256. No more than a megabyte is held.
+
+    Args:
+        request: It may say how large its body is.
+        chunks: The file.
+        workspace: Where it is written to.
+        running: Says how large a file may be.
 
     Raises:
         BodyTooLarge: It has more bytes than an upload may have.
@@ -244,7 +278,7 @@ async def _receive(request: Request, workspace: Workspace, running: Context) -> 
             digest.update(chunk)
             file.write(chunk)
 
-        async for chunk in request.stream():
+        async for chunk in chunks:
             held += chunk
             size += len(chunk)
             if size > limit:
@@ -264,7 +298,7 @@ def _too_large(limit: int) -> BodyTooLarge:
     return BodyTooLarge(f"The body is larger than {limit:,} bytes.", hint=hint)
 
 
-def _order(coming: _Upload, workspace: Workspace, *, digest: str, sha256: str) -> ReadOrder:
+def _order(coming: Upload, workspace: Workspace, *, digest: str, sha256: str) -> ReadOrder:
     settings = coming.running.settings
     budget = Budget(
         max_rows=settings.limits.max_rows,
@@ -300,9 +334,9 @@ async def _read(request: Request, order: ReadOrder) -> bool:
             raise unreadable("The file cannot be read, for a reason that was not foreseen.", hint) from None
 
 
-def _publish(coming: _Upload, order: ReadOrder, base: str | None) -> tuple[Dataset, Schema, bool]:
+def _publish(coming: Upload, order: ReadOrder, base: str | None) -> tuple[Dataset, Schema, bool]:
     """Make what was read a dataset: the files in their place first, then the row that names them."""
-    store = _store(coming.running)
+    store = store_of(coming.running)
     with store.exclusive():
         if base is not None:
             if not store.has(base):
@@ -312,14 +346,14 @@ def _publish(coming: _Upload, order: ReadOrder, base: str | None) -> tuple[Datas
         return _registered(coming, store, order.digest)
 
 
-def _register(coming: _Upload, digest: str) -> tuple[Dataset, Schema, bool] | None:
+def _register(coming: Upload, digest: str) -> tuple[Dataset, Schema, bool] | None:
     """Name a dataset whose files are there already; None when they have just been removed."""
-    store = _store(coming.running)
+    store = store_of(coming.running)
     with store.exclusive():
         return _registered(coming, store, digest) if store.has(digest) else None
 
 
-def _registered(coming: _Upload, store: DatasetStore, digest: str) -> tuple[Dataset, Schema, bool]:
+def _registered(coming: Upload, store: DatasetStore, digest: str) -> tuple[Dataset, Schema, bool]:
     manifest = read_manifest(store.folder(digest))
     with coming.running.database.write() as session:
         dataset, created = service.register(session, manifest, owner=coming.owner, name=coming.name)
@@ -377,7 +411,7 @@ def preview(
     """Give the first rows as they were read."""
     with running.database.read() as session:
         digest = service.get(session, dataset_id, owner=owner).digest
-    frame = open_dataset(_store(running).folder(digest))
+    frame = open_dataset(store_of(running).folder(digest))
     return json_response({"object": "preview", "dataset_id": dataset_id, "rows": preview_rows(frame, rows)})
 
 
@@ -390,7 +424,7 @@ def preview(
 )
 def delete(running: Running, owner: Owner, dataset_id: str) -> Response:
     """Remove a dataset. Jobs that have ended keep their results."""
-    store = _store(running)
+    store = store_of(running)
     with store.exclusive():
         with running.database.write() as session:
             unused = service.delete(session, service.get(session, dataset_id, owner=owner))

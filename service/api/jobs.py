@@ -6,14 +6,18 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, Any
 
+import orjson
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from service import failpoints
 from service.api import examples
-from service.api.bodies import INLINE_BYTES, json_body, request_body
+from service.api.bodies import INLINE_BYTES, declared_type, json_body, request_body
 from service.api.context import Calling, Context, Owner, Running, bounds_of
+from service.api.enclosed import enclosed
+from service.api.forms import FORM
 from service.api.keyring import Caller
 from service.api.problems import documented
 from service.api.schemas import Job as JobOut
@@ -77,6 +81,26 @@ Prefer = Annotated[
 ]
 
 
+def _submission() -> dict[str, Any]:
+    """Describe the two forms of a submission."""
+    described = request_body(JobSpec, examples.JOBS)
+    described["requestBody"]["content"][FORM] = {
+        "schema": {
+            "type": "object",
+            "required": ["spec", "data"],
+            "properties": {
+                "spec": {"type": "string", "description": "The spec as JSON, without the rows."},
+                "data": {
+                    "type": "string",
+                    "format": "binary",
+                    "description": "The rows, in any format of POST /v1/datasets.",
+                },
+            },
+        }
+    }
+    return described
+
+
 @router.post(
     "",
     operation_id="submit_job",
@@ -88,20 +112,33 @@ Prefer = Annotated[
             **_JOB,
             "description": "The job, accepted: it will be trained, whatever happens to the service.",
         },
-        **documented(401, 413, 415, 422),
+        **documented(401, 413, 415, 422, 507),
     },
-    openapi_extra=request_body(JobSpec, examples.JOBS),
+    openapi_extra=_submission(),
 )
 async def submit(
+    request: Request,
     running: Running,
     caller: Calling,
-    sent: Sent,
     idempotency_key: IdempotencyKey = None,
     prefer: Prefer = None,
 ) -> Response:
-    """Queue a job and answer 202, or wait for its end as `Prefer: wait` asks."""
-    body, plan = sent
-    job_id = await run_in_threadpool(_submit, running, caller, body, plan, idempotency_key)
+    """Queue a job and answer 202, or wait for its end as `Prefer: wait` asks.
+
+    The rows may come as a file beside the spec: a form with the parts `spec` and `data`, in this order.
+    """
+    if declared_type(request) == FORM:
+        try:
+            coming = await enclosed(request, running, caller.owner, idempotency_key)
+        except ClientDisconnect:
+            return Response(status_code=400)  # Nobody is there to read it.
+        if isinstance(coming, str):
+            return await accepted(running, caller.owner, coming, prefer)
+        body, plan, texts = coming.body, coming.plan, coming.texts
+    else:
+        body, plan = await _plan(request, running, caller.owner)
+        texts = None
+    job_id = await run_in_threadpool(_submit, running, caller, body, plan, texts, idempotency_key)
     return await accepted(running, caller.owner, job_id, prefer)
 
 
@@ -115,11 +152,20 @@ async def accepted(running: Context, owner: str, job_id: str, prefer: str | None
     return json_response(view, 200 if wait and view["terminal"] else 202, headers)
 
 
-def _submit(running: Context, caller: Caller, body: bytes, plan: Plan, key: str | None) -> str:
+def _submit(
+    running: Context, caller: Caller, body: bytes, plan: Plan, texts: service.Texts | None, key: str | None
+) -> str:
+    texts = texts or service.Texts.of(plan, body)
     with running.database.write() as session:
         bounds = bounds_of(running, caller)
         job = service.submit(
-            session, plan=plan, body=body, owner=caller.owner, idempotency_key=key, bounds=bounds
+            session,
+            plan=plan,
+            body=body,
+            owner=caller.owner,
+            idempotency_key=key,
+            bounds=bounds,
+            texts=texts,
         )
         after_commit(session, lambda: running.doorbell.ring(JOB_QUEUED))
     failpoints.hit("submitted")
@@ -176,7 +222,7 @@ def _validation(running: Context, plan: Plan) -> dict[str, Any]:
     return {
         "object": "validation",
         "valid": True,
-        "spec": plan.spec.model_dump(mode="json"),
+        "spec": orjson.Fragment(plan.spec.to_text()),
         "parameters": plan.parameter_count,
         "peak_bytes": job_bytes(plan),
         "estimated_seconds": estimated_seconds(plan, step_seconds=step_seconds),

@@ -146,7 +146,7 @@ _OF_HISTORY: Mapping[Plot, Callable[[Job, History], Scene]] = {
 def _trained(session: Session, job: Job) -> "tuple[JobSpec, Predictor]":
     from service.inference.predictor import Predictor
 
-    spec = JobSpec.model_validate_json(repository.spec_text(session, [job.seq])[job.seq])
+    spec = JobSpec.from_text(repository.spec_text(session, [job.seq])[job.seq])
     return spec, Predictor(spec, service.parameters_of(session, job).data)
 
 

@@ -6,14 +6,16 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
+import orjson
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from service.api import examples, pictures
-from service.api.bodies import json_body, parsed, request_body
+from service.api.bodies import body_of_type, parsed, request_body
 from service.api.context import Accept, Context, Owner, Running
-from service.api.negotiation import CSV, JSON, PNG, SAFETENSORS, SVG, negotiate
+from service.api.negotiation import ARROW, CSV, JSON, NPY, PNG, SAFETENSORS, SVG, negotiate
 from service.api.problems import documented
 from service.api.schemas import History as HistoryOut
 from service.api.schemas import Parameters, Prediction, PredictionRequest
@@ -23,6 +25,7 @@ from service.jobs import repository, service
 from service.jobs.history import History
 from service.jobs.orm import Job
 from service.spec.job import JobSpec
+from service.spec.packed import PackedRows, numbers_text
 from service.training.naming import unique
 
 if TYPE_CHECKING:
@@ -130,7 +133,7 @@ def _parameters(spec: JobSpec, data: bytes) -> dict[str, Any]:
 
 
 def _spec_of(session: Session, job: Job) -> JobSpec:
-    return JobSpec.model_validate_json(repository.spec_text(session, [job.seq])[job.seq])
+    return JobSpec.from_text(repository.spec_text(session, [job.seq])[job.seq])
 
 
 @router.get(
@@ -158,40 +161,108 @@ def plot(running: Running, owner: Owner, job_id: str, plot: pictures.Plot, accep
     return Response(pictures.render(scene, media), media_type=media)
 
 
+_FILE = {"schema": {"type": "string", "format": "binary"}}
+
+
 @router.post(
     "/{job_id}/predict",
     operation_id="predict",
     summary="Predict rows with a trained job",
-    responses={200: {"model": Prediction}, **documented(401, 404, 409, 413, 415, 422)},
-    openapi_extra=request_body(PredictionRequest, examples.PREDICTIONS),
+    responses={
+        200: {
+            "model": Prediction,
+            "content": {ARROW: _FILE, NPY: _FILE},
+            "description": "The predictions.",
+        },
+        **documented(401, 404, 406, 409, 413, 415, 422),
+    },
+    openapi_extra=request_body(PredictionRequest, examples.PREDICTIONS, others=(ARROW, NPY)),
 )
-async def predict(running: Running, owner: Owner, job_id: str, request: Request) -> Response:
-    """Predict the target for each row, in raw units; rows come back in the form in which they were sent."""
-    body = await json_body(request, max_bytes=running.settings.limits.max_body_bytes)
-    asked = await parsed(body, PredictionRequest)
-    return await run_in_threadpool(_predict, running, owner, job_id, asked)
+async def predict(
+    running: Running, owner: Owner, job_id: str, request: Request, accept: Accept = None
+) -> Response:
+    """Predict the target for each row, in raw units: JSON comes back in the form in which the rows were sent.
+
+    Many rows are sent faster as an Arrow stream (columns by name) or as npy (a matrix in the order of the
+    features). `Accept` asks for the answer in one of the three, however the rows were sent.
+    """
+    answer = negotiate(accept, (JSON, ARROW, NPY))
+    limits = running.settings.limits
+    media, body = await body_of_type(request, max_bytes=limits.max_body_bytes, others=(ARROW, NPY))
+    if media != JSON:
+        return await run_in_threadpool(_predict_table, running, owner, job_id, (media, body), answer)
+    asked = await parsed(body, PredictionRequest, with_rows=_with_rows)
+    return await run_in_threadpool(_predict, running, owner, job_id, asked, answer)
 
 
-def _predict(running: Context, owner: str, job_id: str, asked: PredictionRequest) -> Response:
+def _predict(running: Context, owner: str, job_id: str, asked: PredictionRequest, answer: str) -> Response:
     columns = _columns(asked)
+    predictor = _predictor_of(running, owner, job_id)
+    # No rows name no columns, and none are missing.
+    columns = (
+        dict.fromkeys(predictor.feature_names, ()) if asked.rows is not None and not asked.rows else columns
+    )
+    found = _predicted(predictor, columns, by_row=asked.rows is not None)
+    if answer != JSON:
+        return _file(found, answer)
+    if asked.rows is None:
+        return _by_column(found, job_id)
+    rows = _as_rows(found, count=len(asked.rows))
+    return json_response({"object": "prediction", "job_id": job_id, "rows": rows})
+
+
+def _predict_table(
+    running: Context, owner: str, job_id: str, sent: tuple[str, bytes], answer: str
+) -> Response:
+    """Predict rows that came as a file."""
+    from service.inference import exchange
+
+    media, body = sent
+    limits = running.settings.limits
+    # A number takes at least a byte of each file but those of truth values: no body holds more than this many.
+    bounds = exchange.Bounds(rows=limits.max_rows, numbers=limits.max_body_bytes)
+    predictor = _predictor_of(running, owner, job_id)
+    columns = (
+        exchange.from_arrow(body, bounds=bounds)
+        if media == ARROW
+        else exchange.from_npy(body, feature_names=predictor.feature_names, bounds=bounds)
+    )
+    found = predictor.predict(columns)
+    return _by_column(found, job_id) if answer == JSON else _file(found, answer)
+
+
+def _predictor_of(running: Context, owner: str, job_id: str) -> "Predictor":
     with running.database.read() as session:
         job = service.get(session, job_id, owner=owner)
         # An id is never used twice and parameters never change: the id is key enough.
-        predictor = running.predictors.get(job.id, lambda: _predictor(session, job))
-    # No rows name no columns, and none are missing.
-    columns = dict.fromkeys(predictor.feature_names, ()) if asked.rows == [] else columns
-    found = _predicted(predictor, columns, by_row=asked.rows is not None)
-    answer: dict[str, Any] = {"object": "prediction", "job_id": job_id}
-    beside = {"probabilities": found.probabilities, "std": found.std}
-    beside = {name: values for name, values in beside.items() if values}
-    if asked.rows is None:
-        return json_response({**answer, "columns": found.columns, **beside})
-    return json_response({**answer, "rows": _as_rows(found.columns, beside, count=len(asked.rows))})
+        return running.predictors.get(job.id, lambda: _predictor(session, job))
 
 
-def _as_rows(
-    columns: Mapping[str, Sequence[Any]], beside: Mapping[str, Mapping[str, Sequence[float]]], *, count: int
-) -> list[dict[str, Any]]:
+def _file(found: "Predicted", media: str) -> Response:
+    from service.inference import exchange
+
+    write = {ARROW: exchange.to_arrow, NPY: exchange.to_npy}[media]
+    return Response(write(found), media_type=media)
+
+
+def _by_column(found: "Predicted", job_id: str) -> Response:
+    groups = {"probabilities": found.probabilities, "std": found.std}
+    answer = {"object": "prediction", "job_id": job_id, "columns": _as_json(found.columns)}
+    return json_response(answer | {title: _as_json(some) for title, some in groups.items() if some})
+
+
+def _as_json(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Write arrays piece by piece: a million numbers at once would hold up all other requests."""
+    return {
+        name: orjson.Fragment(numbers_text(values)) if isinstance(values, np.ndarray) else values
+        for name, values in columns.items()
+    }
+
+
+def _as_rows(found: "Predicted", *, count: int) -> list[dict[str, Any]]:
+    columns = _lists(found.columns)
+    beside = {"probabilities": _lists(found.probabilities), "std": _lists(found.std)}
+    beside = {title: some for title, some in beside.items() if some}
     # A target column may be called `std`: it keeps its name, and what stands beside it takes another.
     titles = unique((*columns, *beside))[len(columns) :]
     return [
@@ -202,6 +273,13 @@ def _as_rows(
         }
         for row in range(count)
     ]
+
+
+def _lists(columns: Mapping[str, Any]) -> dict[str, list[Any]]:
+    return {
+        name: values.tolist() if isinstance(values, np.ndarray) else values
+        for name, values in columns.items()
+    }
 
 
 def _predicted(predictor: "Predictor", columns: Mapping[str, Sequence[Any]], *, by_row: bool) -> "Predicted":
@@ -231,12 +309,18 @@ def _predictor(session: Session, job: Job) -> "Predictor":
     return Predictor(_spec_of(session, job), stored.data)
 
 
+def _with_rows(asked: PredictionRequest, rows: PackedRows) -> PredictionRequest:
+    return asked.model_copy(update={"columns": None, "rows": rows})
+
+
 def _columns(asked: PredictionRequest) -> Mapping[str, Sequence[Any]]:
     if (asked.columns is None) == (asked.rows is None):
         message = "A prediction needs either columns or rows, and not both."
         raise InvalidRequest([Problem("", "missing", message, 'As in {"columns": {"x": [0.5]}}.')])
     if asked.columns is not None:
         return asked.columns
+    if isinstance(asked.rows, PackedRows):
+        return asked.rows.columns
     rows = asked.rows or []
     names = rows[0].keys() if rows else ()
     for number, row in enumerate(rows):

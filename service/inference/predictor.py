@@ -33,6 +33,7 @@ ENCODED_COPIES = 3
 UNKNOWN_NUMBERS = 2**16
 """Numbers that the layers make of a row where the model cannot count them, as that of a plugin."""
 Positions = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +41,14 @@ class Predicted:
     """Predictions of some rows.
 
     Attributes:
-        columns: By target column: values in raw units, or the classes themselves.
+        columns: By target column: values in raw units as float64, or the classes themselves in a list.
         probabilities: Of each class (or of each label), by name; empty where the loss gives none.
         std: By target column: standard deviations in raw units; empty but for `GaussianNLLLoss`.
     """
 
-    columns: dict[str, list[Any]]
-    probabilities: dict[str, list[float]] = field(default_factory=dict)
-    std: dict[str, list[float]] = field(default_factory=dict)
+    columns: dict[str, list[Any] | Floats]
+    probabilities: dict[str, Floats] = field(default_factory=dict)
+    std: dict[str, Floats] = field(default_factory=dict)
 
 
 class Predictor:
@@ -93,11 +94,12 @@ class Predictor:
         """Names of the classes by their codes; empty where it gives numbers."""
         return unique(map(label_of, self.classes))
 
-    def predict(self, columns: Mapping[str, Sequence[Any]]) -> Predicted:
+    def predict(self, columns: Mapping[str, Sequence[Any] | Array]) -> Predicted:
         """Predict each row.
 
         Args:
-            columns: Values of each feature, all of one length, in raw units; other columns are not wanted.
+            columns: Values of each feature, all of one length, in raw units; other columns are not wanted. Numbers
+                come in a sequence or as `PackedNumbers`, arrays in nested lists or as one array.
 
         Returns:
             The predictions in raw units, and probabilities where there are classes.
@@ -153,13 +155,14 @@ class Predictor:
         meaning = self.meaning(self.outputs(arrays))
         code = self.preparation.target
         values = meaning.values.unsqueeze(1) if meaning.values.dim() == 1 else meaning.values.flatten(1)
+        columns: dict[str, list[Any] | Floats]
         if self.classes:
             columns = {code.names[0]: [self.classes[place] for place in values[:, 0].tolist()]}
         elif code.kind == "sequence":
             columns = {code.names[0]: [[label for label in row if label >= 0] for row in values.tolist()]}
         else:
             raw = code.to_raw(values)
-            columns = dict(zip(self._value_names(raw.shape[1]), raw.T.tolist(), strict=True))
+            columns = {**_by_name(self._value_names(raw.shape[1]), raw)}
         return Predicted(
             columns,
             {} if meaning.probabilities is None else self._probabilities(meaning.probabilities),
@@ -177,7 +180,7 @@ class Predictor:
     def _value_names(self, count: int) -> tuple[str, ...]:
         return value_names(self.preparation.target, loss=self._objective.spec, count=count)
 
-    def _probabilities(self, probabilities: torch.Tensor) -> dict[str, list[float]]:
+    def _probabilities(self, probabilities: torch.Tensor) -> dict[str, Floats]:
         """Name the probabilities of classes by class, and those of yes by target."""
         labels = self.labels
         if len(labels) == 2 and probabilities.shape[1] == 1:  # noqa: PLR2004 - the class and its opposite
@@ -185,13 +188,13 @@ class Predictor:
         if probabilities.dim() > 2:  # noqa: PLR2004 - one for each step of a sequence
             return {}
         names = labels or self._value_names(probabilities.shape[1])
-        return dict(zip(names, probabilities.T.tolist(), strict=True))
+        return _by_name(names, probabilities)
 
-    def _std(self, std: torch.Tensor) -> dict[str, list[float]]:
+    def _std(self, std: torch.Tensor) -> dict[str, Floats]:
         scale = torch.tensor(self.preparation.target.scale or (1.0,), dtype=torch.float64)
-        return dict(zip(self._value_names(std.shape[1]), (std.double() * scale).T.tolist(), strict=True))
+        return _by_name(self._value_names(std.shape[1]), std.double() * scale)
 
-    def _problems(self, columns: Mapping[str, Sequence[Any]]) -> list[Problem]:
+    def _problems(self, columns: Mapping[str, Sequence[Any] | Array]) -> list[Problem]:
         found = [
             Problem(
                 pointer_to("columns", name),
@@ -216,6 +219,12 @@ class Predictor:
             if problem is not None:
                 found.append(Problem(pointer_to("columns", name, *problem.place), *problem.what))
         return found
+
+
+def _by_name(names: Sequence[str], table: torch.Tensor) -> dict[str, Floats]:
+    """Give the columns of a table by name; what is no whole number as float64."""
+    exact = table.double() if table.is_floating_point() else table
+    return dict(zip(names, np.ascontiguousarray(exact.numpy().T), strict=True))
 
 
 def _block_rows(spec: JobSpec, preparation: Preparation) -> int:

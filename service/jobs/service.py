@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
@@ -32,6 +33,7 @@ from service.spec.plan import Plan
 from service.spec.stored import StoredData
 
 __all__ = [
+    "Texts",
     "cancel",
     "checkpoint_of",
     "checkpoints_of",
@@ -40,13 +42,46 @@ __all__ = [
     "list_jobs",
     "parameters_of",
     "pause",
+    "repeated",
     "resume",
     "status_of",
     "submit",
 ]
 
 
-def submit(
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What is kept of a submission's words. Megabytes take a while: make it before others wait for the transaction.
+
+    Attributes:
+        sent: The spec as it was sent.
+        effective: The completed spec.
+        digest: SHA-256 of what was sent: what is sent again under the same key must have the same.
+    """
+
+    sent: str
+    effective: str
+    digest: str
+
+    @classmethod
+    def of(cls, plan: Plan, body: bytes, *, digest: str | None = None) -> "Texts":
+        """Write down a spec.
+
+        Args:
+            plan: Of the effective spec.
+            body: The spec as it was sent.
+            digest: Of all that was sent, where that is more than the spec.
+        """
+        return cls(
+            body.decode(), plan.spec.to_text(without=UNFITTED), digest or hashlib.sha256(body).hexdigest()
+        )
+
+
+UNFITTED = ("name", "metadata", "priority")
+"""Fields that say nothing about what is fitted: they are kept beside the effective spec."""
+
+
+def submit(  # noqa: PLR0913 - all that one submission carries, by keyword
     session: Session,
     *,
     plan: Plan,
@@ -55,6 +90,7 @@ def submit(
     idempotency_key: str | None = None,
     rerun_of: str | None = None,
     bounds: quotas.Bounds = quotas.UNBOUNDED,
+    texts: Texts | None = None,
 ) -> Job:
     """Queue a job. Once the session's transaction is committed, the job will be trained.
 
@@ -66,6 +102,7 @@ def submit(
         idempotency_key: The same key with the same body gives the job that was submitted first.
         rerun_of: The job whose spec it repeats.
         bounds: How many jobs there may be with it; a repetition adds none.
+        texts: What is kept of plan and body; written here when left out.
 
     Raises:
         IdempotencyConflict: The key was used with another body.
@@ -73,11 +110,11 @@ def submit(
         QuotaExceeded: The owner has as many unfinished jobs as allowed.
         InvalidSpec: The dataset, or the job to start from, was deleted meanwhile.
     """
-    digest = hashlib.sha256(body).hexdigest()
+    texts = texts or Texts.of(plan, body)
     if idempotency_key is not None:
-        known = repository.find_by_idempotency_key(session, owner=owner, key=idempotency_key)
+        known = repeated(session, owner=owner, key=idempotency_key, digest=texts.digest)
         if known is not None:
-            return _repeated(known, digest)
+            return known
     quotas.check(session, owner=owner, bounds=bounds)
     spec = plan.spec
     dataset_id = spec.data.id if isinstance(spec.data, StoredData) else None
@@ -91,7 +128,7 @@ def submit(
         owner=owner,
         name=spec.name,
         idempotency_key=idempotency_key,
-        request_digest=digest,
+        request_digest=texts.digest,
         status=Status.QUEUED,
         created_at=now(),
         attempt=0,
@@ -103,19 +140,18 @@ def submit(
         dataset_id=dataset_id,
         init_job_id=init_job_id,
     )
-    effective = spec.model_dump_json(exclude={"name", "metadata", "priority"})
     try:
         # The same key may be on its way to its commit elsewhere. Refused for that, the rest of the transaction holds.
         with session.begin_nested() if idempotency_key else contextlib.nullcontext():
             return repository.insert(
-                session, job, sent=body.decode(), effective=effective, metadata=spec.metadata
+                session, job, sent=texts.sent, effective=texts.effective, metadata=spec.metadata
             )
     except IntegrityError:
         key = idempotency_key or ""
-        known = repository.find_by_idempotency_key(session, owner=owner, key=key)
+        known = repeated(session, owner=owner, key=key, digest=texts.digest)
         if known is None:
             raise
-        return _repeated(known, digest)
+        return known
 
 
 def _keep_dataset(session: Session, dataset_id: str, *, owner: str) -> None:
@@ -137,8 +173,14 @@ def _gone(init_job_id: str) -> InvalidSpec:
     return InvalidSpec([Problem("/model/init_from", "unknown_job", message, hint)])
 
 
-def _repeated(known: Job, digest: str) -> Job:
-    if known.request_digest != digest:
+def repeated(session: Session, *, owner: str, key: str, digest: str) -> Job | None:
+    """Look up the job that the same was submitted for before, under the same key.
+
+    Raises:
+        IdempotencyConflict: The key was used for something else.
+    """
+    known = repository.find_by_idempotency_key(session, owner=owner, key=key)
+    if known is not None and known.request_digest != digest:
         raise IdempotencyConflict
     return known
 

@@ -66,7 +66,7 @@ def read(body: bytes, limits: Limits) -> JobSpec:
         InvalidSpec: With every problem that was found, by JSON Pointer.
     """
     try:
-        spec = JobSpec.model_validate_json(body)
+        spec = JobSpec.from_text(body)
     except ValidationError as error:
         found = problems_of(error, JobSpec)
         if found[0].code != "invalid_json":

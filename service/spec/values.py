@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from service.exceptions import Problem
 from service.spec.base import Numbers
+from service.spec.packed import Packed, PackedNumbers, is_packed
 from service.spec.schema import MAX_VALUES, Column
 
 __all__ = ["Cell", "Values", "as_array", "described", "encoded"]
@@ -30,7 +31,7 @@ Arrays = Annotated[tuple[list[Any], ...], Field(fail_fast=True)]
 def _kind_of_column(values: object) -> str:
     """Tell by the first value what a column holds; gaps and truth values cost a second look at each."""
     if not isinstance(values, list | tuple):
-        return "numbers"
+        return "packed" if is_packed(values) else "numbers"
     first = next((one for one in values if one is not None), None)
     if isinstance(first, str):
         return "texts"
@@ -43,7 +44,8 @@ Values = Annotated[
     Annotated[Numbers, Tag("numbers")]
     | Annotated[Gaps, Tag("gaps")]
     | Annotated[Texts, Tag("texts")]
-    | Annotated[Arrays, Tag("arrays")],
+    | Annotated[Arrays, Tag("arrays")]
+    | Annotated[Packed, Tag("packed")],
     Discriminator(_kind_of_column),
 ]
 """One column: numbers (truth values count as 0 and 1), texts, or nested arrays; null where a value is missing."""
@@ -110,6 +112,8 @@ def encoded(values: Sequence[Any]) -> tuple[np.ndarray, tuple[str, ...] | None]:
     Raises:
         ValueError: The nested lists are no array of finite numbers.
     """
+    if isinstance(values, PackedNumbers):
+        return values.array, None
     first = next((one for one in values if one is not None), None)
     if isinstance(first, str):
         categories = tuple(sorted({one for one in values if one is not None}))
@@ -120,8 +124,8 @@ def encoded(values: Sequence[Any]) -> tuple[np.ndarray, tuple[str, ...] | None]:
     return np.array(values, dtype=np.float64), None
 
 
-def as_array(values: Sequence[Any]) -> np.ndarray:
-    """Turn nested lists into a float64 array of shape (rows, …).
+def as_array(values: Sequence[Any] | np.ndarray) -> np.ndarray:
+    """Turn nested lists, or an array, into a float64 array of shape (rows, …).
 
     Raises:
         ValueError: They are ragged, too deep, or hold something else than finite numbers.

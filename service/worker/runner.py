@@ -134,7 +134,7 @@ def _train(ref: JobRef, recorder: Recorder, store: CheckpointStore, config: Runn
     if start is None:
         raise LeaseLost
     failpoints.hit("begun")
-    spec = JobSpec.model_validate_json(start.spec)
+    spec = JobSpec.from_text(start.spec)
     device = devices.resolve(spec.training.device, dtype=spec.training.dtype)
     frame = load(spec.data, datasets=config.datasets_dir)
     plan = Plan(spec, frame.schema)

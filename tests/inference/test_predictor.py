@@ -20,7 +20,7 @@ def fitted(**job: object) -> tuple[Plan, Fit, Predictor]:
 
 
 def predicted(predictor: Predictor, columns: dict[str, list[float]]) -> list[float]:
-    return predictor.predict(columns).columns["y"]
+    return list(predictor.predict(columns).columns["y"])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
