@@ -62,7 +62,7 @@ def _adam(optimizer: torch.optim.Optimizer) -> Rule:
     values, gradients = [parameter.detach()], [gradient]
     kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
     amsgrad = group["amsgrad"]
-    names = ("exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if amsgrad else []))
+    names = ["exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if amsgrad else [])]
 
     def step() -> None:
         state = optimizer.state[parameter]
