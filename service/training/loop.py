@@ -1,7 +1,8 @@
 """One training: epochs of steps. The reference that every faster engine must equal."""
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,8 @@ class Loop:
     Attributes:
         network: Holds the parameters as they are after the last step, or the best ones after early stopping.
         objective: The loss.
+        steps: What makes its steps.
+        batches: What they are made on.
         stop: The reason that a callback gave to end everything here; None where none did.
         trained: How it ended; None before.
     """
@@ -58,17 +61,17 @@ class Loop:
         self.trained: Trained | None = None
         self._spec, self._dev, self._pulses, self._further = spec, case.dev, case.pulses, case.further
         self._block = case.block
-        self._batches = Batches(
+        self.batches = Batches(
             rows,
             batch_rows=case.batch_rows,
             shuffle=spec.training.shuffle,
             seed=case.seed,
             drop_last=spec.training.drop_last,
         )
-        require_normalizable(case.network, rows, spec, smallest=self._batches.smallest)
+        require_normalizable(case.network, rows, spec, smallest=self.batches.smallest)
         self._augment = Augmenter.build(spec.training.augmentation, seed=case.seed)
-        self._steps = steps(case, self._augment)
-        self._schedule = Schedule.build(spec.scheduler, self._steps.optimizer, has_dev=case.dev is not None)
+        self.steps = steps(case, self._augment)
+        self._schedule = Schedule.build(spec.scheduler, self.steps.optimizer, has_dev=case.dev is not None)
         # From before the last epoch with a finite loss; a second copy is in the making.
         state = list(_tensors(case.network).values())
         self._finite, self._fresh = Snapshot(state), Snapshot(state)
@@ -80,8 +83,23 @@ class Loop:
 
     def run(self) -> None:
         """Run all epochs, or fewer if a callback or early stopping ends them, or the loss stops being a number."""
+        course = self.course()
+        next(course, None)
+        while self.trained is None:
+            try:
+                loss = self._train_epoch()
+            except Stop as stop:
+                _resume(course, stop)
+            else:
+                _resume(course, loss)
+
+    def course(self) -> Generator[None, float, None]:
+        """Go through the epochs: each `yield` waits to be sent the loss of an epoch that was made meanwhile.
+
+        It returns when the training has ended, and raises what a callback raises, but for `Stop`.
+        """
         try:
-            self._epochs()
+            yield from self._epochs()
         except Stop as stop:
             self.stop = stop.reason
         if self._end == "diverged":
@@ -103,9 +121,9 @@ class Loop:
         in_epoch = self._cursor.batches > 0
         return {
             "network": _tensors(self.network),
-            "optimizer": optimizer_state(self._steps.optimizer),
+            "optimizer": optimizer_state(self.steps.optimizer),
             "schedule": self._schedule.state_dict(),
-            "batches": self._batches.state_dict(in_epoch=in_epoch),
+            "batches": self.batches.state_dict(in_epoch=in_epoch),
             "augmenter": None if self._augment is None else self._augment.state_dict(),
             "finite": self._finite.state_dict(),
             "fresh": self._fresh.state_dict() if in_epoch else None,
@@ -128,8 +146,8 @@ class Loop:
         copy_into(list(own.values()), list(saved.values()))
         # The schedule first: where a warm-up is over it builds a scheduler, which changes the optimizer.
         self._schedule.load_state_dict(state["schedule"])
-        load_optimizer_state(self._steps.optimizer, state["optimizer"])
-        self._batches.load_state_dict(state["batches"])
+        load_optimizer_state(self.steps.optimizer, state["optimizer"])
+        self.batches.load_state_dict(state["batches"])
         if self._augment is not None:
             self._augment.load_state_dict(state["augmenter"])
         self._finite.load_state_dict(state["finite"])
@@ -138,24 +156,23 @@ class Loop:
         if self._watch is not None:
             self._watch.load_state_dict(state["watch"])
         self._epoch, self._cursor = state["epoch"], _Cursor(**state["cursor"])
-        if self._cursor.batches > len(self._batches):
+        if self._cursor.batches > len(self.batches):
             raise ValueError(f"its epochs have {self._cursor.batches} batches or more")
         self._first_loss, self._end = state["first_loss"], state["end"]
 
-    def _epochs(self) -> None:
+    def _epochs(self) -> Generator[None, float, None]:
         self.network.train()
         while self._end is None and self._epoch < self._spec.training.epochs:
-            self._end = self._next_epoch()
+            if not self._cursor.batches:
+                self._fresh.take()
+            self._end = self._closed((yield))
             if self._end is None:
                 self._pulses.tell_if_due(self._done())
         self._end = self._end or "completed"
         self._pulses.tell(self._done() if self._end == "diverged" else 1.0)
 
-    def _next_epoch(self) -> str | None:
-        """Train through one epoch, or through the rest of one; give the reason if the training ends with it."""
-        if not self._cursor.batches:
-            self._fresh.take()
-        loss = self._train_epoch()
+    def _closed(self, loss: float) -> str | None:
+        """Take the loss of an epoch; give the reason if the training ends with it."""
         if self._cursor.batches:
             self._cursor = _Cursor()
         if loss - loss != 0:  # NaN or infinite: cheaper than math.isfinite, once an epoch.
@@ -164,12 +181,12 @@ class Loop:
 
     def _train_epoch(self) -> float:
         """Do one pass over the rows; the loss is the mean over them, each batch taken before its step."""
-        if len(self._batches) == 1:
+        if len(self.batches) == 1:
             # The mean of one batch is its loss, to the last bit; weighing it by its rows would round.
-            (whole,) = self._batches.epoch()
+            (whole,) = self.batches.epoch()
             return self._step(whole)
         cursor = self._cursor
-        for batch in self._batches.epoch(done=cursor.batches):
+        for batch in self.batches.epoch(done=cursor.batches):
             weight = _weight_of(batch)
             cursor.total += self._step(batch) * weight
             cursor.weights += weight
@@ -178,11 +195,11 @@ class Loop:
                 cursor.total - cursor.total != 0
             ):  # Nothing that follows in this epoch can make it a number again.
                 return cursor.total
-            self._pulses.tell_if_due(self._done(cursor.batches / len(self._batches)))
+            self._pulses.tell_if_due(self._done(cursor.batches / len(self.batches)))
         return cursor.total / cursor.weights if cursor.weights else 0.0
 
     def _step(self, batch: Batch | Stretch) -> float:
-        loss = self._steps(batch)
+        loss = self.steps(batch)
         self._schedule.after_step()
         return loss
 
@@ -191,7 +208,7 @@ class Loop:
         self._finite, self._fresh = self._fresh, self._finite
         self._epoch += 1
         self._first_loss = loss if self._first_loss is None else self._first_loss
-        values = {"train_loss": loss, "learning_rate": float(self._steps.optimizer.param_groups[0]["lr"])}
+        values = {"train_loss": loss, "learning_rate": float(self.steps.optimizer.param_groups[0]["lr"])}
         if self._dev is not None:
             values["dev_loss"] = mean_loss(self.objective, self.network, self._dev, block=self._block)
         self._schedule.after_epoch(train_loss=loss, dev_loss=values.get("dev_loss"))
@@ -202,6 +219,14 @@ class Loop:
 
     def _done(self, in_epoch: float = 0.0) -> float:
         return (self._epoch + in_epoch) / self._spec.training.epochs
+
+
+def _resume(course: Generator[None, float, None], news: float | Stop) -> None:
+    with contextlib.suppress(StopIteration):
+        if isinstance(news, Stop):
+            course.throw(news)
+        else:
+            course.send(news)
 
 
 def _tensors(network: torch.nn.Module) -> dict[str, torch.Tensor]:
