@@ -86,5 +86,8 @@ contract: install ## Check that openapi.json and the generated docs are valid an
 docs: install ## Write the generated reference pages anew from the code
 	$(BIN)/python docs/generate.py
 
-bench: install ## Measure the service against the tutorial's loop
-	$(BIN)/python benchmarks/tutorial.py
+# All parts take some 20 minutes; BENCH="--only engines --jobs J1 J4" for a look at some, BENCH="--help" for more.
+BENCH       ?=
+
+bench: install ## Measure against plain torch and other libraries, and write docs/reference/benchmarks.md
+	$(BIN)/python -m benchmarks $(BENCH)

@@ -1,0 +1,332 @@
+"""The service as its callers see it: one job, a thousand jobs, and requests under load."""
+
+import asyncio
+import contextlib
+import io
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import torch
+
+from benchmarks import ROOT
+from benchmarks.jobs import TUTORIAL, jobs
+from benchmarks.loops import loop
+from benchmarks.page import table, times
+from benchmarks.timing import interleaved, medians, timed
+from service.tables.frame import Array
+from service.training.trainer import Trainer
+
+__all__ = ["Service", "running", "section"]
+
+CLIENTS = 8
+SPEC = json.dumps(TUTORIAL).encode()
+JSON = {"Content-Type": "application/json"}
+
+
+class Service:
+    """A running service.
+
+    Attributes:
+        url: Where it listens.
+        client: Talks to it.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.client = httpx2.Client(base_url=url, timeout=120)
+
+    def wait_until_warm(self) -> None:
+        """Wait until it is ready, and until what is loaded after that is loaded too."""
+        while not self._is_ready():
+            time.sleep(0.1)
+        time.sleep(5)  # The second slot and the API load torch after the first slot is warm.
+
+    def _is_ready(self) -> bool:
+        try:
+            return self.client.get("/readyz").status_code == httpx2.codes.OK
+        except httpx2.TransportError:
+            return False
+
+    def post(self, spec: bytes = SPEC, *, wait: bool = True) -> dict[str, Any]:
+        """Submit a job, and wait a minute for its end unless told not to.
+
+        Raises:
+            RuntimeError: It is refused, or fails.
+        """
+        headers = {**JSON, "Prefer": "wait=60"} if wait else JSON
+        answer = self.client.post("/v1/jobs", content=spec, headers=headers)
+        job: dict[str, Any] = answer.json()
+        if not answer.is_success or (job["terminal"] and job["status"] != "succeeded"):
+            raise RuntimeError(answer.text)
+        return job
+
+    def upload(self, columns: Mapping[str, Array]) -> str:
+        """Store columns as a dataset, and give its id."""
+        file = io.BytesIO()
+        np.savez(file, **columns)
+        headers = {"Content-Type": "application/x-npz"}
+        answer = self.client.post("/v1/datasets", content=file.getvalue(), headers=headers)
+        return str(answer.json()["id"])
+
+    def has_jobs(self) -> bool:
+        """Tell whether jobs wait or are trained."""
+        asked = {"status": ["queued", "running"], "limit": 1}
+        return bool(self.client.get("/v1/jobs", params=asked).json()["data"])
+
+    def count(self, name: str, status: str) -> int:
+        """Count the jobs of one name in one state."""
+        asked, counted, more = {"name": name, "status": status, "limit": 100}, 0, True
+        while more:
+            page = self.client.get("/v1/jobs", params=asked).json()
+            counted, more = counted + len(page["data"]), page["has_more"]
+            asked["after"] = page["next_after"]
+        return counted
+
+
+@contextmanager
+def running() -> Iterator[Service]:
+    """Start `fitd serve` on a free port with a database of its own, warm, and end it."""
+    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("w+") as log:
+        fitd = [sys.executable, "-m", "service", "serve", "--supervised"]
+        command = [*fitd, "--data-dir", folder, "--port", "0"]
+        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=log)
+        try:
+            while '"url"' not in (text := Path(log.name).read_text("utf-8")):
+                if process.poll() is not None:
+                    raise RuntimeError(text)
+                time.sleep(0.05)
+            service = Service(json.loads(text.splitlines()[0])["url"])
+            service.wait_until_warm()
+            yield service
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def section(*, rounds: int, seconds: float, count: int) -> str:
+    """Measure everything; give the tables.
+
+    Args:
+        rounds: How often one job is sent.
+        seconds: Length of each load of requests.
+        count: Jobs that are sent at once.
+    """
+    with running() as service:
+        one, loop_seconds = _one_job(service, rounds)
+        many = _many_jobs(service, count, loops=count * loop_seconds)
+        return f"{one}\n{many}\n{_requests(service, seconds)}"
+
+
+# One job.
+
+
+def _one_job(service: Service, rounds: int) -> tuple[str, float]:
+    (tutorial,) = (job for job in jobs() if job.name == "J1")
+    plan, rows = tutorial.plan(), tutorial.tensors(torch.float32)
+    short = json.dumps({**TUTORIAL, "training": {"epochs": 1, "seed": 0}}).encode()
+    calls = {
+        "loop": lambda: {"loop": timed(lambda: loop(tutorial, *rows))[0]},
+        "engine": lambda: {"engine": timed(lambda: Trainer(plan, tutorial.frame).fit())[0]},
+        "service": lambda: {"service": timed(service.post)[0]},
+        "short": lambda: _short(service, short),
+    }
+    found = interleaved(calls, rounds)
+    p95 = statistics.quantiles(found["service"], n=20)[-1] if rounds > 1 else found["service"][0]
+    ms = {name: 1e3 * value for name, value in medians(found).items()}
+    paired = zip(found["service"], found["engine"], strict=True)
+    overhead = 1e3 * statistics.median(served - bare for served, bare in paired)
+    lines = [
+        ["the tutorial's loop, plain torch, one thread", f"{ms['loop']:.1f}", ""],
+        ["the training without a service", f"{ms['engine']:.1f}", times(ms["loop"] / ms["engine"])],
+        ["POST → succeeded, `Prefer: wait`", f"{ms['service']:.1f}", times(ms["loop"] / ms["service"])],
+        ["the same, the 95th percentile", f"{1e3 * p95:.1f}", ""],
+        ["service less training, paired", f"{overhead:.1f}", ""],
+        ["POST → succeeded of one epoch: the service's own time", f"{ms['short']:.1f}", ""],
+        ["submission → claimed by an idle worker", f"{ms['pick up']:.1f}", ""],
+    ]
+    head = (f"tutorial's job, median of {rounds} interleaved rounds", "ms", "against the loop")
+    return table(head, lines), ms["loop"] / 1e3
+
+
+def _short(service: Service, spec: bytes) -> dict[str, float]:
+    seconds, job = timed(lambda: service.post(spec))
+    return {
+        "short": seconds,
+        "pick up": (_moment(job["started_at"]) - _moment(job["created_at"])).total_seconds(),
+    }
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+# A thousand jobs.
+
+
+def _many_jobs(service: Service, count: int, *, loops: float) -> str:
+    sent, ended = _sent_and_ended(service, count)
+    head = (
+        f"tutorial's job, {CLIENTS} clients",
+        "last answer, s",
+        "last succeeded, s",
+        "jobs/s",
+        "against loops",
+    )
+    lines = [
+        [f"{count:,} jobs", f"{sent:.2f}", *_rate(count, ended, loops)],
+        [f"{count:,} groups of one job", *_grouped(service, count, loops)],
+    ]
+    note = f"{count:,} loops, one after the other, would take {loops:,.0f} s: so many times the loop above."
+    return f"{table(head, lines)}\nSeconds count from the first POST. {note}\n"
+
+
+def _rate(count: int, seconds: float, loops: float) -> list[str]:
+    return [f"{seconds:.2f}", f"{count / seconds:,.1f}", times(loops / seconds)]
+
+
+def _sent_and_ended(service: Service, count: int) -> tuple[float, float]:
+    """Post jobs from several clients; give the seconds to the last answer, and to the end of the last job."""
+    specs = [_varied(number) for number in range(count)]
+    started = time.perf_counter()
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        list(clients.map(lambda spec: service.post(spec, wait=False), specs))
+    sent = time.perf_counter() - started
+    while service.has_jobs():
+        time.sleep(0.02)
+    ended = time.perf_counter() - started
+    if (succeeded := service.count("many", "succeeded")) != count:
+        raise RuntimeError(f"{succeeded} of {count} jobs succeeded")
+    return sent, ended
+
+
+def _varied(number: int) -> bytes:
+    """The tutorial's job with other rows, another seed and another learning rate."""
+    noise = {"distribution": "normal", "std": _noise(number)}
+    return json.dumps(
+        {
+            **TUTORIAL,
+            "name": "many",
+            "data": {**TUTORIAL["data"], "seed": number, "noise": noise},
+            "optimizer": {"type": "SGD", "lr": 0.005 + 0.00001 * (number % 1000)},
+            "training": {**TUTORIAL["training"], "seed": number},
+        }
+    ).encode()
+
+
+def _noise(number: int) -> float:
+    return 0.1 + 0.001 * (number % 300)
+
+
+def _grouped(service: Service, count: int, loops: float) -> list[str]:
+    """Send as many lines as the groups of one job; or say why not, where the service does not know groups."""
+    dataset = service.upload(_groups(count))
+    data = {"type": "dataset", "id": dataset, "target": "y", "features": ["x"], "group_by": "sensor"}
+    spec = json.dumps({**TUTORIAL, "data": data}).encode()
+    started = time.perf_counter()
+    try:
+        job = service.post(spec)
+    except RuntimeError as error:
+        return ["-", f"skipped: {_reason(str(error))}", "-", "-"]
+    while not job["terminal"]:
+        job = service.client.get(f"/v1/jobs/{job['id']}", params={"wait": 60}).json()
+    if job["status"] != "succeeded":
+        raise RuntimeError(json.dumps(job["error"]))
+    return ["-", *_rate(count, time.perf_counter() - started, loops)]
+
+
+def _reason(answer: str) -> str:
+    """Give the first error of a problem, or what stands for it."""
+    problem = json.loads(answer)
+    errors = problem.get("errors") or [{"message": problem.get("detail") or problem.get("error")}]
+    return str(errors[0]["message"])
+
+
+def _groups(count: int) -> dict[str, Array]:
+    """Give the rows of all groups, each with its name."""
+    rng = np.random.default_rng(0)
+    rows = TUTORIAL["data"]["rows"]
+    x = rng.uniform(size=(count, rows))
+    noise = np.array([_noise(number) for number in range(count)])[:, np.newaxis]
+    y = 5 * x + 7 + noise * rng.standard_normal(x.shape)
+    names = np.repeat([f"sensor {number}" for number in range(count)], rows)
+    return {"sensor": names, "x": x.ravel(), "y": y.ravel()}
+
+
+# Requests.
+
+
+def _requests(service: Service, seconds: float) -> str:
+    body = json.dumps({"columns": {"x": [0.5]}}).encode()
+    job = service.post()["id"]
+    asked = {
+        "GET /v1/jobs/{id}": _request(service.url, "GET", f"/v1/jobs/{job}"),
+        "POST …/predict, one row": _request(service.url, "POST", f"/v1/jobs/{job}/predict", body),
+    }
+    lines = []
+    for meanwhile in ("idle", "a job trains"):
+        with _training(service) if meanwhile != "idle" else contextlib.nullcontext():
+            for name, request in asked.items():
+                taken = asyncio.run(_load(service.url, request, seconds=seconds))
+                p50, p99 = (f"{1e3 * taken[int(share * len(taken))]:.1f}" for share in (0.5, 0.99))
+                lines.append([name, meanwhile, f"{len(taken) / seconds:.0f}", p50, p99])
+    return table((f"requests, {CLIENTS} connections", "while", "requests/s", "p50 ms", "p99 ms"), lines)
+
+
+@contextmanager
+def _training(service: Service) -> Iterator[None]:
+    """Train something that lasts: a network, which no engine is through with at once."""
+    spec = {
+        "data": {**TUTORIAL["data"], "rows": 10_000},
+        "model": {"type": "mlp", "hidden": [64, 64]},
+        "loss": {"type": "MSELoss"},
+        "optimizer": {"type": "Adam", "lr": 0.001},
+        "training": {"epochs": 100_000, "batch_size": 64, "seed": 0},
+    }
+    job = service.post(json.dumps(spec).encode(), wait=False)["id"]
+    yield
+    service.client.post(f"/v1/jobs/{job}/cancel")
+
+
+def _request(url: str, method: str, path: str, body: bytes = b"") -> bytes:
+    lines = (
+        f"{method} {path} HTTP/1.1",
+        f"Host: {url.removeprefix('http://')}",
+        f"Content-Length: {len(body)}",
+    )
+    return "\r\n".join((*lines, "Content-Type: application/json", "", "")).encode() + body
+
+
+async def _load(url: str, request: bytes, *, seconds: float) -> list[float]:
+    """Send one request again and again on several connections; give all times in seconds, sorted."""
+    host, port = url.removeprefix("http://").split(":")
+    until = time.perf_counter() + seconds
+    parts = await asyncio.gather(*(_client(host, int(port), request, until) for _ in range(CLIENTS)))
+    return sorted(one for part in parts for one in part)
+
+
+async def _client(host: str, port: int, request: bytes, until: float) -> list[float]:
+    reader, writer = await asyncio.open_connection(host, port)
+    taken = []
+    while time.perf_counter() < until:
+        started = time.perf_counter()
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(head.decode())
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        await reader.readexactly(length)
+        taken.append(time.perf_counter() - started)
+    writer.close()
+    return taken
