@@ -113,6 +113,25 @@ class Loop:
         self._finite.put_back()
         return Trained("diverged", self._epoch, self._first_loss, max(0, self._epoch - 1))
 
+    @property
+    def epoch(self) -> int:
+        """Completed epochs."""
+        return self._epoch
+
+    @property
+    def is_within_epoch(self) -> bool:
+        """Whether an epoch is under way."""
+        return self._cursor.batches > 0
+
+    @property
+    def changes_by_step(self) -> bool:
+        """Whether the learning rate may change after each step."""
+        return self._spec.scheduler is not None
+
+    def after_step(self) -> None:
+        """Let the schedule hear of a step that somebody else has made."""
+        self._schedule.after_step()
+
     def state_dict(self) -> dict[str, Any]:
         """Give all that the rest of this training depends on, between two steps: its very tensors, not copies.
 

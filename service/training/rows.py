@@ -171,6 +171,20 @@ class Batches:
         """Rows of the smallest batch."""
         return min(stop - start for start, stop in self._stops)
 
+    @property
+    def rows(self) -> Rows:
+        """All of them."""
+        return self._rows
+
+    @property
+    def stops(self) -> Sequence[tuple[int, int]]:
+        """Where each batch begins and ends, in the order of the epoch."""
+        return self._stops
+
+    def order(self) -> torch.Tensor | None:
+        """Draw the order of the next epoch; None where the rows are taken as they lie."""
+        return self._next_order() if self._shuffle else None
+
     def epoch(self, *, done: int = 0) -> Iterator[Batch | Stretch]:
         """Give the batches of the next epoch: of rows in memory as views, of others to be read piece by piece.
 
@@ -179,7 +193,7 @@ class Batches:
         """
         if self._whole:
             return iter(self._whole)
-        order = self._next_order() if self._shuffle else None
+        order = self.order()
         if not self._rows.is_resident:
             return (self._rows.stretch(start, stop, order) for start, stop in self._stops[done:])
         if order is None:

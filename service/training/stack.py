@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from service.training.dense import stacked
+from service.training.loop import Loop
 from service.training.quadratic.training import QuadraticTraining, walk
 from service.training.trainer import Fit, Trainer
 from service.training.training import Training
@@ -70,34 +72,29 @@ def _sorted(members: Sequence[_Member]) -> list[list[_Member]]:
 
 def _likeness(training: Training | None) -> tuple[object, ...] | None:
     """Give what must be equal for trainings to share their steps; None for one that runs alone."""
-    return training.likeness if isinstance(training, QuadraticTraining) else None
+    return training.likeness if isinstance(training, QuadraticTraining) else stacked.likeness(training)
 
 
 def _run(members: Sequence[_Member]) -> None:
+    """Run the trainings of members that can be trained together."""
     trainings = [one.training for one in members if one.training is not None]
-    walking = [one for one in trainings if isinstance(one, QuadraticTraining)]
-    if walking:
-        _walked(members, walking)
-        return
-    for one in members:
-        _alone(one, one.training)
-
-
-def _walked(members: Sequence[_Member], trainings: Sequence[QuadraticTraining]) -> None:
     try:
-        walk(trainings)
-    except Exception as error:  # noqa: BLE001 - as above; their common reading broke
-        for one in members:
-            one.fails(error)
-        return
-    for member, training in zip(members, trainings, strict=True):
-        if training.failure is not None:
-            member.fails(training.failure)
+        failures = _failures(trainings)
+    except Exception as error:  # noqa: BLE001 - as above: what they do together broke
+        failures = [error] * len(members)
+    for member, failure in zip(members, failures, strict=True):
+        if failure is not None:
+            member.fails(failure)
 
 
-def _alone(member: _Member, training: Training | None) -> None:
-    try:
-        if training is not None:
-            training.run()
-    except Exception as error:  # noqa: BLE001 - as above
-        member.fails(error)
+def _failures(trainings: Sequence[Training]) -> Sequence[Exception | None]:
+    walks = [one for one in trainings if isinstance(one, QuadraticTraining)]
+    if walks:
+        walk(walks)
+        return [one.failure for one in walks]
+    loops = [one for one in trainings if isinstance(one, Loop)]
+    if len(loops) > 1:
+        return stacked.train_together(loops)
+    for one in trainings:
+        one.run()
+    return [None] * len(trainings)

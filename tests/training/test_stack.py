@@ -8,9 +8,11 @@ import torch
 
 from service.exceptions import TrainingFailed
 from service.training.callbacks import Callback, Pulse, Stop
+from service.training.checkpoint import from_bytes, to_bytes
+from service.training.dense import stacked
 from service.training.stack import fit_together
 from service.training.trainer import Fit, Trainer
-from tests.training.conformance import assert_close
+from tests.training.conformance import CLOSE, assert_close
 from tests.training.jobs import History, inline, job, trainer
 from tests.training.test_quadratic import line
 
@@ -133,21 +135,137 @@ def test_more_walks_than_fit_into_memory_go_in_turns(monkeypatch: pytest.MonkeyP
         assert_same(history, fit, plan, close=1e-13)
 
 
+NETS: dict[str, dict[str, Any]] = {
+    "momentum": {"optimizer": {"type": "SGD", "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}},
+    "damped": {"optimizer": {"type": "SGD", "momentum": 0.5, "dampening": 0.3}},
+    "plain descent": {"optimizer": {"type": "SGD"}, "model": {"type": "mlp", "hidden": [4, 3], "activation": "Tanh"}},
+    "Adam": {"optimizer": {"type": "Adam", "weight_decay": 0.1}, "training": {"batch_size": 8}},
+    "AdamW": {"optimizer": {"type": "AdamW"}, "model": {"type": "mlp", "hidden": [5], "activation": "GELU"}},
+    "a schedule of steps": {
+        "optimizer": {"type": "Adam"}, "training": {"batch_size": 4},
+        "scheduler": {"type": "CosineAnnealingLR", "interval": "step"},
+    },
+    "a schedule of epochs": {"optimizer": {"type": "SGD"}, "scheduler": {"type": "ExponentialLR", "gamma": 0.9}},
+    "early stopping": {
+        "optimizer": {"type": "SGD", "momentum": 0.9},
+        "training": {"batch_size": 8, "early_stopping": {"patience": 2, "min_delta": 0.001}},
+    },
+    "a dropped rest": {"optimizer": {"type": "SGD"}, "training": {"batch_size": 8, "drop_last": True}},
+    "one layer": {"optimizer": {"type": "Adam"}, "model": {"type": "linear"}, "training": {"batch_size": 8}},
+}  # fmt: skip
+
+
+def net(seed: int, name: str, **training: Any) -> Any:  # noqa: ANN401 - fields of the training; a plan
+    chosen = NETS[name]
+    optimizer = {"lr": 0.01 * (1 + seed), **chosen["optimizer"]}
+    sections = {"model": {"type": "mlp", "hidden": [6]}} | {
+        k: v for k, v in chosen.items() if k in {"model", "scheduler"}
+    }
+    return line(
+        data_seed=seed, rows=30, dev=0.3, width=3, optimizer=optimizer,
+        training={"epochs": 12, "seed": seed, **chosen.get("training", {}), **training}, **sections,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_networks_side_by_side_are_those_of_each_alone(name: str) -> None:
+    plans = [net(seed, name) for seed in range(4)]
+    histories, fits = together(plans)
+    for history, fit, plan in zip(histories, fits, plans, strict=True):
+        assert_same(history, fit, plan, close=CLOSE)
+
+
+@pytest.fixture
+def steps_together(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many were trained together, each time."""
+    seen: list[int] = []
+    original = stacked.train_together
+
+    def counted(loops: list[Any]) -> list[Exception | None]:
+        seen.append(len(loops))
+        return original(loops)
+
+    monkeypatch.setattr(stacked, "train_together", counted)
+    return seen
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_networks_of_one_shape_do_share_their_steps(name: str, steps_together: list[int]) -> None:
+    together([net(seed, name) for seed in range(3)])
+    assert steps_together == [3]
+
+
+@pytest.mark.parametrize(
+    ("loss", "target"), [("CrossEntropyLoss", "classes"), ("BCEWithLogitsLoss", "zeros and ones")]
+)
+def test_classifiers_side_by_side(loss: str, target: str, steps_together: list[int]) -> None:
+    def classifier(seed: int) -> Any:  # noqa: ANN401 - a plan
+        rng = np.random.default_rng(seed)
+        columns = {f"x{i}": rng.normal(size=40).tolist() for i in range(3)}
+        labels = (
+            [str(k) for k in rng.integers(0, 4, 40)]
+            if target == "classes"
+            else rng.integers(0, 2, 40).tolist()
+        )
+        return job(
+            inline({**columns, "y": labels}), loss={"type": loss}, model={"type": "mlp", "hidden": [5]},
+            optimizer={"type": "SGD", "lr": 0.1, "momentum": 0.8},
+            training={"epochs": 8, "batch_size": 8, "seed": seed, "dtype": "float64"},
+        )  # fmt: skip
+
+    plans = [classifier(seed) for seed in range(5)]
+    for history, fit, plan in zip(*together(plans), plans, strict=True):
+        assert_same(history, fit, plan, close=CLOSE)
+    assert steps_together == [5]
+
+
+def test_a_network_that_diverges_leaves_its_neighbours_alone() -> None:
+    plans = [net(seed, "momentum") for seed in range(3)]
+    wild = plans[1].spec.optimizer.model_copy(update={"lr": 1e6})
+    plans[1] = plans[1].with_changes(optimizer=wild)
+    histories, fits = together(plans)
+    assert [fit.trained.reason for fit in fits if isinstance(fit, Fit)] == [
+        "completed",
+        "diverged",
+        "completed",
+    ]
+    for number in (0, 2):
+        assert_same(histories[number], fits[number], plans[number], close=CLOSE)
+
+
+def test_a_network_from_among_several_goes_on_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.training.callbacks.PULSE_SECONDS", 0.0)
+    plans = [net(seed, "Adam", restarts=2) for seed in range(3)]
+    keeps = Keeps(after=5)
+    histories, fits = together(plans, [], [keeps], [])
+    rest = History()
+    fit = trainer(plans[1], engine="auto", callbacks=[rest], checkpoint=from_bytes(keeps.data)).fit()
+    whole = fits[1]
+    assert isinstance(whole, Fit)
+    assert_close(rest["train_loss"], histories[1]["train_loss"][5:], close=CLOSE, what="train_loss")
+    for name, tensor in whole.state_dict.items():
+        assert_close(fit.state_dict[name], tensor, close=CLOSE, what=name)
+
+
+class Keeps(Callback):
+    """Keeps a checkpoint after so many pulses."""
+
+    def __init__(self, after: int = 1) -> None:
+        self.data, self._left = b"", after
+
+    def on_pulse(self, pulse: Pulse) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self.data = to_bytes(pulse.checkpoint())
+
+
 def test_nothing_is_nothing() -> None:
     assert fit_together([]) == []
 
 
 def test_a_checkpoint_from_among_several_goes_on_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    from service.training.checkpoint import from_bytes, to_bytes
-
     monkeypatch.setattr("service.training.callbacks.PULSE_SECONDS", 0.0)
     monkeypatch.setattr("service.training.quadratic.training.CHUNK_EPOCHS", 8)
-
-    class Keeps(Callback):
-        data: bytes = b""
-
-        def on_pulse(self, pulse: Pulse) -> None:
-            self.data = self.data or to_bytes(pulse.checkpoint())
 
     keeps = Keeps()
     plans = [line(data_seed=seed, rows=20, dev=0.2, training={"epochs": 40}) for seed in range(3)]

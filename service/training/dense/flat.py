@@ -18,6 +18,7 @@ class Flat:
 
     Attributes:
         parameter: All parameters, shape (n,), with their gradients as its `grad`.
+        places: Where each parameter of the network begins in it.
     """
 
     def __init__(self, network: torch.nn.Module) -> None:
@@ -36,6 +37,7 @@ class Flat:
             own.copy_(one.detach())
             one.data = own
             self._gradients[one] = gradients[place : place + one.numel()].view(one.shape)
+        self.places = places
         self.parameter = torch.nn.Parameter(values)
         self.parameter.grad = gradients
 

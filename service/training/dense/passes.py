@@ -11,7 +11,7 @@ import torch
 
 from service.training.dense.flat import Flat
 
-__all__ = ["KNOWN", "Pass", "passes_of"]
+__all__ = ["KNOWN", "Pass", "is_pointwise", "layers_of", "passes_of", "pointwise"]
 
 _aten: Any = torch.ops.aten
 # The kernels take their flags by position.
@@ -39,7 +39,7 @@ def passes_of(network: torch.nn.Module, flat: Flat) -> list[Pass]:
     """
     found: list[Pass] = []
     is_free = False
-    for layer in _layers(network):
+    for layer in layers_of(network):
         kind = type(layer).__name__
         # The rows are the caller's, and what an activation has given it still needs.
         if kind in _BY_OUTPUT and not is_free:
@@ -49,8 +49,29 @@ def passes_of(network: torch.nn.Module, flat: Flat) -> list[Pass]:
     return found
 
 
-def _layers(network: torch.nn.Module) -> Iterable[torch.nn.Module]:
+def layers_of(network: torch.nn.Module) -> Iterable[torch.nn.Module]:
+    """Give the layers of a network."""
     return network if isinstance(network, torch.nn.Sequential) else [network]
+
+
+def is_pointwise(layer: torch.nn.Module) -> bool:
+    """Tell whether a layer does the same with each number, whatever their shape, and draws none."""
+    name = type(layer).__name__
+    return name in {*_BY_OUTPUT, *_BY_INPUT, "Identity"} and getattr(torch.nn, name) is type(layer)
+
+
+def pointwise(layer: torch.nn.Module, *, is_free: bool) -> list[Pass]:
+    """Give the passes of such a layer.
+
+    Args:
+        layer: One for which `is_pointwise` holds.
+        is_free: Whether it may change in place what it is given.
+    """
+    kind = type(layer).__name__
+    if kind in _BY_OUTPUT:
+        own = _Activation(layer)
+        return [own] if is_free else [_Copy(), own]
+    return [_ActivationOfInput(layer)] if kind in _BY_INPUT else []
 
 
 class Buffers:
@@ -142,9 +163,7 @@ class _Identity:
 class _Activation:
     """A function of each number, whose slope follows from its output (kept in place) or from its input."""
 
-    by_output = True
-
-    def __init__(self, layer: Any, flat: Flat) -> None:  # noqa: ANN401, ARG002 - any activation; the signature of every pass
+    def __init__(self, layer: Any, flat: Flat | None = None) -> None:  # noqa: ANN401, ARG002 - any activation; the signature of every pass
         self._layer = layer
         self._apply, self._slope = _ACTIVATIONS[type(layer).__name__]
 

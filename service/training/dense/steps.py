@@ -15,13 +15,21 @@ __all__ = ["DenseSteps"]
 
 
 class DenseSteps:
-    """Forward and backward pass layer by layer, and one update of all parameters at once."""
+    """Forward and backward pass layer by layer, and one update of all parameters at once.
+
+    Attributes:
+        optimizer: Over the one tensor of all parameters.
+        flat: That tensor.
+        case: What is trained.
+        is_plain: Whether a step is nothing but this: no penalty, no clipping, no change of the rows.
+    """
 
     def __init__(self, case: Case, augment: Augmenter | None) -> None:
         spec, network = case.spec, case.network
         flat = Flat(network)
         make = getattr(torch.optim, spec.optimizer.type)
         self.optimizer: torch.optim.Optimizer = make([("flat", flat.parameter)], **spec.optimizer.arguments())
+        self.flat, self.case = flat, case
         self._augment = augment
         self._passes = passes_of(network, flat)
         self._forward = [one.forward for one in self._passes]
@@ -30,6 +38,7 @@ class DenseSteps:
         self._penalty = _PenaltyGradient(case, flat)
         self._clipping = Clipping(spec.regularization, [flat.parameter])
         self._bounds = spec.regularization.has_penalty or spec.regularization.clips
+        self.is_plain = not self._bounds and augment is None
         self._rule = rule_of(self.optimizer)
 
     def __call__(self, batch: Batch | Stretch) -> float:
