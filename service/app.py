@@ -24,7 +24,7 @@ from service.api.hosts import CrossOriginGuard, HostGuard
 from service.api.keyring import Keyring
 from service.api.metrics import RequestMetrics
 from service.api.parameters import no_unknown_parameters
-from service.db import Database
+from service.db import Database, SharedWrites
 from service.doorbell import JOB_CHANGED, doorbell, listen
 from service.inference.cache import PredictorCache
 from service.settings import Settings
@@ -76,6 +76,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.context = Context(
         settings=settings,
         database=database,
+        shared_writes=SharedWrites(database),
         doorbell=doorbell(database, settings.doorbell_dir),
         changes=changes,
         predictors=PredictorCache(settings.predictor_cache),

@@ -108,6 +108,8 @@ class Settings(BaseSettings):
     """A job whose process died so often in a row, without a new checkpoint, is failed and not tried again."""
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 10.0
     """Time between two checkpoints of a training; more where writing one takes long."""
+    fair_seconds: Annotated[float, Field(ge=0)] = 10.0
+    """A job that has trained for so long gives its place up when another has been first in the queue for so long: it goes on later, from a checkpoint; 0 lets every job run to its end."""
     drain_seconds: Annotated[float, Field(gt=0)] = 8.0
     """Time that a worker that is stopped gives its trainings to write a checkpoint and let go; then they are killed."""
     runner_jobs: Annotated[int, Field(ge=1)] = 1000

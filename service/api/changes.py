@@ -6,9 +6,9 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
 
-from service.doorbell import Listener
+from service.doorbell import UNDER_WAY, Listener
 
-__all__ = ["Changes"]
+__all__ = ["Changes", "News"]
 
 
 class Changes:
@@ -16,7 +16,7 @@ class Changes:
 
     def __init__(self, *, poll_seconds: float) -> None:
         self._poll_seconds = poll_seconds
-        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._waiting: defaultdict[str, set[News]] = defaultdict(set)
         self.stopping = False
 
     @contextlib.asynccontextmanager
@@ -35,29 +35,41 @@ class Changes:
         self._wake(set(self._waiting))
 
     @contextlib.contextmanager
-    def of(self, job_id: str) -> Iterator["News"]:
-        """Watch one job. What happens after this call is not missed, so look at the job after it."""
-        event = asyncio.Event()
-        self._waiting[job_id].add(event)
+    def of(self, job_id: str, *, end_only: bool = False) -> Iterator["News"]:
+        """Watch one job. What happens after this call is not missed, so look at the job after it.
+
+        Args:
+            job_id: The job.
+            end_only: Sleep through its progress.
+        """
+        news = News(poll_seconds=self._poll_seconds, end_only=end_only)
+        self._waiting[job_id].add(news)
         try:
-            yield News(event, poll_seconds=self._poll_seconds)
+            yield news
         finally:
-            self._waiting[job_id].discard(event)
+            self._waiting[job_id].discard(news)
             if not self._waiting[job_id]:
                 del self._waiting[job_id]
 
-    def _wake(self, job_ids: set[str]) -> None:
-        for job_id in job_ids:
-            for event in self._waiting.get(job_id, ()):
-                event.set()
+    def _wake(self, messages: set[str]) -> None:
+        for message in messages:
+            under_way = message.endswith(UNDER_WAY)
+            for news in self._waiting.get(message.removesuffix(UNDER_WAY), ()):
+                if not (under_way and news.end_only):
+                    news.wake()
 
 
 class News:
     """What a waiter holds: wakes at news of its job, or after the polling time in case a ring was lost."""
 
-    def __init__(self, event: asyncio.Event, *, poll_seconds: float) -> None:
-        self._event = event
+    def __init__(self, *, poll_seconds: float, end_only: bool) -> None:
+        self.end_only = end_only
+        self._event = asyncio.Event()
         self._poll_seconds = poll_seconds
+
+    def wake(self) -> None:
+        """Let the waiter look."""
+        self._event.set()
 
     async def wait(self, until: float | None = None) -> None:
         """Wait for news, but no longer than the polling time, nor than to the moment `until` on the monotonic clock."""

@@ -9,7 +9,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from service.access.scopes import Scope
 from service.api.changes import Changes
 from service.api.keyring import Caller, Keyring
-from service.db import Database
+from service.db import Database, SharedWrites
 from service.doorbell import Doorbell
 from service.inference.cache import PredictorCache
 from service.jobs.quotas import Bounds
@@ -24,6 +24,7 @@ class Context:
 
     settings: Settings
     database: Database
+    shared_writes: SharedWrites
     doorbell: Doorbell
     changes: Changes
     predictors: PredictorCache

@@ -4,7 +4,7 @@ import itertools
 import re
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import orjson
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from service import failpoints
 from service.api import examples
 from service.api.bodies import INLINE_BYTES, declared_type, json_body, request_body
+from service.api.changes import News
 from service.api.context import Calling, Context, Owner, Running, bounds_of
 from service.api.enclosed import enclosed
 from service.api.forms import FORM
@@ -22,7 +23,7 @@ from service.api.keyring import Caller
 from service.api.problems import documented
 from service.api.schemas import Job as JobOut
 from service.api.schemas import JobList, Validation
-from service.api.views import job_view, job_views, json_response
+from service.api.views import job_view, job_views, json_response, new_job_view
 from service.db import after_commit
 from service.doorbell import JOB_CHANGED, JOB_QUEUED
 from service.exceptions import InvalidRequest, Problem
@@ -138,38 +139,61 @@ async def submit(
     else:
         body, plan = await _plan(request, running, caller.owner)
         texts = None
-    job_id = await run_in_threadpool(_submit, running, caller, body, plan, texts, idempotency_key)
-    return await accepted(running, caller.owner, job_id, prefer)
+    wait, job_id = _preferred_wait(prefer), service.new_id()
+    # Watched before it is there: its end is not missed, and it need not be looked at before.
+    with running.changes.of(job_id, end_only=True) as news:
+        seen = await run_in_threadpool(_submit, running, caller, body, plan, texts, idempotency_key, job_id)
+        if seen.view["id"] == job_id:
+            seen = await _ended(running, caller.owner, seen, news, time.monotonic() + wait)
+            return _accepted(seen.view, wait)
+    return await accepted(running, caller.owner, seen.view["id"], prefer)
 
 
 async def accepted(running: Context, owner: str, job_id: str, prefer: str | None) -> Response:
-    """Answer for a job that was just queued: 202 at once, or when it has ended as `Prefer: wait` asks."""
+    """Answer for a job that is queued: 202 at once, or when it has ended as `Prefer: wait` asks."""
     wait = _preferred_wait(prefer)
-    view, _ = await _when_ended(running, owner, job_id, wait)
-    headers = {"Location": f"/v1/jobs/{job_id}"}
+    seen = await _when_ended(running, owner, job_id, wait)
+    return _accepted(seen.view, wait)
+
+
+def _accepted(view: dict[str, Any], wait: float) -> Response:
+    headers = {"Location": f"/v1/jobs/{view['id']}"}
     if wait:
         headers["Preference-Applied"] = f"wait={wait:g}"
     return json_response(view, 200 if wait and view["terminal"] else 202, headers)
 
 
 def _submit(
-    running: Context, caller: Caller, body: bytes, plan: Plan, texts: service.Texts | None, key: str | None
-) -> str:
+    running: Context,
+    caller: Caller,
+    body: bytes,
+    plan: Plan,
+    texts: service.Texts | None,
+    key: str | None,
+    job_id: str,
+) -> "_Seen":
     texts = texts or service.Texts.of(plan, body)
-    with running.database.write() as session:
-        bounds = bounds_of(running, caller)
+
+    def queue(session: Session) -> Job:
         job = service.submit(
             session,
             plan=plan,
             body=body,
             owner=caller.owner,
             idempotency_key=key,
-            bounds=bounds,
+            bounds=bounds_of(running, caller),
             texts=texts,
+            job_id=job_id,
         )
         after_commit(session, lambda: running.doorbell.ring(JOB_QUEUED))
+        return job
+
+    job = running.shared_writes.write(queue)
     failpoints.hit("submitted")
-    return job.id
+    with running.database.read() as session:
+        if job.id == job_id:
+            return _Seen(new_job_view(session, job, texts.effective, plan.spec.metadata), job.version)
+        return _Seen(job_view(session, job), job.version)
 
 
 def _preferred_wait(prefer: str | None) -> float:
@@ -178,29 +202,43 @@ def _preferred_wait(prefer: str | None) -> float:
     return min(float(found[1]), MAX_WAIT_SECONDS) if found else 0.0
 
 
-async def _when_ended(
-    running: Context, owner: str, job_id: str, seconds: float
-) -> tuple[dict[str, Any], int]:
+class _Seen(NamedTuple):
+    """A job as it was at some moment."""
+
+    view: dict[str, Any]
+    version: int
+
+
+async def _when_ended(running: Context, owner: str, job_id: str, seconds: float) -> _Seen:
     """Give the job's view and version once it has ended, or as it is after the time given."""
     until = time.monotonic() + seconds
-    with running.changes.of(job_id) as news:
-        while seconds and time.monotonic() < until and not running.changes.stopping:
-            if await run_in_threadpool(_has_ended, running, owner, job_id):
-                break
-            await news.wait(until)
-    return await run_in_threadpool(_view, running, owner, job_id)
+    with running.changes.of(job_id, end_only=True) as news:
+        seen = await run_in_threadpool(_view, running, owner, job_id)
+        return await _ended(running, owner, seen, news, until)
 
 
-def _has_ended(running: Context, owner: str, job_id: str) -> bool:
-    """Look at the state alone: a waiting request asks at each report, and a spec may be megabytes."""
+async def _ended(running: Context, owner: str, seen: _Seen, news: News, until: float) -> _Seen:
+    """Wait for the end of a job that was seen since `news` watches it."""
+    while not seen.view["terminal"] and time.monotonic() < until and not running.changes.stopping:
+        await news.wait(until)
+        is_over = time.monotonic() >= until or running.changes.stopping
+        seen = await run_in_threadpool(_look, running, owner, seen, is_over)
+    return seen
+
+
+def _look(running: Context, owner: str, seen: _Seen, is_over: bool) -> _Seen:  # noqa: FBT001 - a thread's function takes its arguments by position
+    """Look at the state alone while it has not ended: a waiting request looks often, and a spec may be megabytes."""
+    job_id = seen.view["id"]
     with running.database.read() as session:
-        return service.status_of(session, job_id, owner=owner) in TERMINAL
+        if not is_over and service.status_of(session, job_id, owner=owner) not in TERMINAL:
+            return seen
+    return _view(running, owner, job_id)
 
 
-def _view(running: Context, owner: str, job_id: str) -> tuple[dict[str, Any], int]:
+def _view(running: Context, owner: str, job_id: str) -> _Seen:
     with running.database.read() as session:
         job = service.get(session, job_id, owner=owner)
-        return job_view(session, job), job.version
+        return _Seen(job_view(session, job), job.version)
 
 
 @router.post(

@@ -266,7 +266,7 @@ class Checkpoint(Wire):
     number: int
     """Counts the checkpoints of the job."""
     attempt: int
-    reason: Literal["interval", "pause", "drain"]
+    reason: Literal["interval", "pause", "drain", "yield"]
     created_at: datetime
     epoch: int
     """Completed epochs at that moment."""

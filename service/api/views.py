@@ -12,8 +12,17 @@ from service.jobs import repository
 from service.jobs.history import History
 from service.jobs.lifecycle import TERMINAL, Status
 from service.jobs.orm import Checkpoint, Job, JobEvent
+from service.jobs.repository import Transition
 
-__all__ = ["checkpoint_view", "event_view", "history_columns", "job_view", "job_views", "json_response"]
+__all__ = [
+    "checkpoint_view",
+    "event_view",
+    "history_columns",
+    "job_view",
+    "job_views",
+    "json_response",
+    "new_job_view",
+]
 
 MAX_TRANSITIONS = 100
 """The newest changes of state that a job shows; its events have them all."""
@@ -30,6 +39,12 @@ def job_view(session: Session, job: Job) -> dict[str, Any]:
     return job_views(session, [job])[0]
 
 
+def new_job_view(session: Session, job: Job, spec: str, metadata: dict[str, str]) -> dict[str, Any]:
+    """Describe a job that was just submitted, without reading again what was just written."""
+    queued = Transition(job.status, job.created_at, job.attempt, None)
+    return _job(session, job, spec=spec, metadata=metadata, events=[queued])
+
+
 def job_views(session: Session, jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """Describe several jobs, with one query for each kind of thing."""
     seqs = [job.seq for job in jobs]
@@ -42,7 +57,7 @@ def job_views(session: Session, jobs: Sequence[Job]) -> list[dict[str, Any]]:
 
 
 def _job(
-    session: Session, job: Job, *, spec: str, metadata: dict[str, str], events: Sequence[JobEvent]
+    session: Session, job: Job, *, spec: str, metadata: dict[str, str], events: Sequence[Transition]
 ) -> dict[str, Any]:
     status = Status(job.status)
     queue = {"jobs_ahead": repository.jobs_ahead(session, job)} if status == Status.QUEUED else None
@@ -60,7 +75,7 @@ def _job(
         "queue": queue,
         "priority": job.priority,
         "attempt": job.attempt,
-        "transitions": [_transition(event) for event in events[-MAX_TRANSITIONS:]],
+        "transitions": [event._asdict() for event in events[-MAX_TRANSITIONS:]],
         "rerun_of": job.rerun_of,
         "device": job.device,
         "engine": job.engine,
@@ -88,16 +103,6 @@ def _progress(job: Job) -> dict[str, Any]:
 
 def _eta(seconds: float, fraction: float) -> float | None:
     return seconds * (1 - fraction) / fraction if fraction > 0 else None
-
-
-def _transition(event: JobEvent) -> dict[str, Any]:
-    """Describe a change of state. Events of an earlier version have no cause."""
-    return {
-        "status": event.data["status"],
-        "at": event.at,
-        "attempt": event.attempt,
-        "cause": event.data.get("cause"),
-    }
 
 
 def checkpoint_view(job: Job, row: Checkpoint) -> dict[str, Any]:

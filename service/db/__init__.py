@@ -2,5 +2,6 @@
 
 from service.db.base import Base, UtcDateTime, now
 from service.db.database import Database, after_commit
+from service.db.sharing import SharedWrites
 
-__all__ = ["Base", "Database", "UtcDateTime", "after_commit", "now"]
+__all__ = ["Base", "Database", "SharedWrites", "UtcDateTime", "after_commit", "now"]

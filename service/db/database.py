@@ -45,6 +45,7 @@ class Database:
         self.engine = self.system.engine
         self._sessions = self._maker(self.system.reading)
         self._write_sessions = self._maker(self.system.writing)
+        self._hasty_sessions = self._maker(self.system.hasty)
 
     def _maker(self, options: dict[str, object]) -> orm.sessionmaker[orm.Session]:
         engine = self.engine.execution_options(**options)
@@ -61,8 +62,12 @@ class Database:
             yield session
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[orm.Session]:
+    def write(self, *, hasty: bool = False) -> Iterator[orm.Session]:
         """Give a session whose transaction commits at the end of the block, or rolls back on an error.
+
+        Args:
+            hasty: Do not wait for the disk. A power cut of the machine may then undo this transaction, and nothing
+                before it; nobody must have been told of it who outlives that. It is kept with the next one.
 
         Raises:
             DatabaseBusy: Another process holds the database for too long, or it cannot write. Where it is
@@ -76,7 +81,7 @@ class Database:
             with (
                 self._busy_told(writing=True),
                 self.system.turn(),
-                self._write_sessions.begin() as session,
+                (self._hasty_sessions if hasty else self._write_sessions).begin() as session,
             ):
                 yield session
                 committing = True

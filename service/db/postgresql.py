@@ -41,6 +41,9 @@ class Postgresql:
         self.reading: dict[str, object] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         # The life cycle is kept by conditions inside each UPDATE, which see what others have committed meanwhile.
         self.writing: dict[str, object] = {"isolation_level": "READ COMMITTED"}
+        # Not even what is worth little is left to a crash of the server: workers on other hosts survive it, and would
+        # hold an attempt that the database has forgotten.
+        self.hasty = self.writing
         self._connect_args = _connect_args(url)
         if url.get_driver_name() != "psycopg":
             message = "FITD_DATABASE_URL names another driver for PostgreSQL than psycopg."

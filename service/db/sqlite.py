@@ -39,6 +39,7 @@ class Sqlite:
         self._gate = path.with_name(path.name + ".gate")
         self.reading: dict[str, object] = {}
         self.writing: dict[str, object] = {"fitd_write": True}
+        self.hasty: dict[str, object] = {"fitd_write": True, "fitd_synchronous": "NORMAL"}
         self.engine = sa.create_engine(url, pool_size=8, max_overflow=56, **JSON)
         sa.event.listen(self.engine, "connect", _configure)
         sa.event.listen(self.engine, "begin", _begin)
@@ -81,7 +82,13 @@ def _configure(connection: Any, _record: object) -> None:  # noqa: ANN401 - the 
 
 
 def _begin(connection: sa.Connection) -> None:
-    writes = connection.get_execution_options().get("fitd_write", False)
+    options = connection.get_execution_options()
+    writes = options.get("fitd_write", False)
+    if writes:
+        wanted, known = options.get("fitd_synchronous", "FULL"), connection.info
+        if known.get("synchronous", "FULL") != wanted:  # Of the connection, which comes from a pool.
+            connection.exec_driver_sql(f"PRAGMA synchronous={wanted}")
+            known["synchronous"] = wanted
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 

@@ -25,6 +25,8 @@ class System(Protocol):
     """Execution options of sessions that look: one consistent state."""
     writing: dict[str, object]
     """Execution options of sessions that write."""
+    hasty: dict[str, object]
+    """The same, where a power cut may undo what was written as if it had never been."""
     trouble_hint: str
     """What an operator should look at when it cannot be used at all."""
 

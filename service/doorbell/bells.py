@@ -9,12 +9,14 @@ from service.db.postgresql import Postgresql
 from service.doorbell.notifications import NotifyDoorbell, NotifyListener
 from service.doorbell.pipes import PipeDoorbell, PipeListener
 
-__all__ = ["JOB_CHANGED", "JOB_QUEUED", "Doorbell", "Listener", "doorbell", "listen"]
+__all__ = ["JOB_CHANGED", "JOB_QUEUED", "UNDER_WAY", "Doorbell", "Listener", "doorbell", "listen"]
 
 JOB_QUEUED = "queued"
 """Topic for workers: there may be a job to claim."""
 JOB_CHANGED = "changed"
 """Topic for the API: the job named by the message has news for whoever waits for it."""
+UNDER_WAY = "+"
+"""Ends a message of `JOB_CHANGED` that is of no use to who waits for the job's end: it has begun, or got further."""
 
 
 class Listener(Protocol):
@@ -42,12 +44,12 @@ class Listener(Protocol):
 class Doorbell(Protocol):
     """The ringing end."""
 
-    def ring(self, topic: str, message: str = "-") -> None:
+    def ring(self, topic: str, *messages: str) -> None:
         """Wake all listeners of a topic. Never waits and never fails: it is only a hint.
 
         Args:
             topic: `JOB_QUEUED` or `JOB_CHANGED`.
-            message: One ASCII word, such as a job's id.
+            messages: ASCII words, such as the ids of jobs; `-` where there is nothing to name.
         """
         ...
 

@@ -135,18 +135,19 @@ class NotifyDoorbell:
         self._closing = False
         self._thread: threading.Thread | None = None
 
-    def ring(self, topic: str, message: str = "-") -> None:
+    def ring(self, topic: str, *messages: str) -> None:
         """Wake all listeners of a topic. Never waits and never fails: it is only a hint.
 
         Args:
             topic: `JOB_QUEUED` or `JOB_CHANGED`.
-            message: One ASCII word, such as a job's id.
+            messages: ASCII words, such as the ids of jobs; `-` where there is nothing to name.
         """
+        words = [message[:MAX_BYTES].encode("ascii", "replace").decode() for message in messages or ("-",)]
         with self._news:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._pass_on, name="ring", daemon=True)
                 self._thread.start()
-            self._rung.add((_channel(topic), message[:MAX_BYTES].encode("ascii", "replace").decode()))
+            self._rung.update((_channel(topic), word) for word in words)
             self._news.notify()
 
     def close(self) -> None:

@@ -57,17 +57,18 @@ class PipeDoorbell:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def ring(self, topic: str, message: str = "-") -> None:
+    def ring(self, topic: str, *messages: str) -> None:
         """Wake all listeners of a topic. Never waits and never fails: it is only a hint.
 
         Args:
             topic: `JOB_QUEUED` or `JOB_CHANGED`.
-            message: One ASCII word, such as a job's id.
+            messages: ASCII words, such as the ids of jobs; `-` where there is nothing to name.
         """
+        text = "".join(f"{message}\n" for message in messages or ("-",)).encode("ascii", "replace")
         with contextlib.suppress(FileNotFoundError):
             for pipe in self._folder.iterdir():
                 if pipe.name.startswith(f"{topic}."):
-                    _ring(pipe, message)
+                    _ring(pipe, text)
 
     def close(self) -> None:
         """Do nothing: between two rings nothing is open."""
@@ -90,7 +91,7 @@ def _is_deaf(pipe: Path, before: float) -> bool:
     return False
 
 
-def _ring(pipe: Path, message: str) -> None:
+def _ring(pipe: Path, text: bytes) -> None:
     try:
         fd = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
     except OSError as error:
@@ -98,5 +99,5 @@ def _ring(pipe: Path, message: str) -> None:
             pipe.unlink(missing_ok=True)
         return
     with contextlib.suppress(OSError):
-        os.write(fd, f"{message}\n".encode("ascii", "replace"))
+        os.write(fd, text)
     os.close(fd)

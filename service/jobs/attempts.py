@@ -1,19 +1,20 @@
 """What workers do with jobs: claim, report, finish, let go. Every write is fenced by the attempt number."""
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from service.db import now
 from service.jobs import causes, checkpoints, repository
 from service.jobs.causes import Cause
 from service.jobs.lifecycle import ACTIVE, LET_GO, Status, StopReason
-from service.jobs.orm import Checkpoint, Job, JobParameters
-from service.jobs.repository import NewEpochs
+from service.jobs.orm import Checkpoint, Job
+from service.jobs.repository import InLine, NewEpochs
+from service.spec.shape import MOST, members
 
 __all__ = [
     "Arrived",
@@ -35,6 +36,8 @@ __all__ = [
     "resume",
 ]
 
+HANDED_CHARACTERS = 64 * 2**10
+"""A spec up to this length travels with the claim to whoever trains it: through a pipe, which must not fill up."""
 POISON_HINT = (
     "The training process died again and again without getting further, perhaps for lack of memory: "
     "make the job smaller."
@@ -50,19 +53,6 @@ class JobRef:
 
     id: str
     attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A job that was taken.
-
-    Attributes:
-        ref: The job and the attempt.
-        seconds_left: Training time that it may still take; None where it has no limit.
-    """
-
-    ref: JobRef
-    seconds_left: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +74,23 @@ class Start:
     recorded: int
     fraction: float
     checkpoints: Sequence[Checkpoint]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job that was taken.
+
+    Attributes:
+        ref: The job and the attempt.
+        priority: Of the job.
+        seconds_left: Training time that it may still take; None where it has no limit.
+        start: What the attempt begins with, where it was read along.
+    """
+
+    ref: JobRef
+    priority: int
+    seconds_left: float | None
+    start: Start | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +121,7 @@ class NewCheckpoint:
 
     Attributes:
         number: Counts the checkpoints of the job.
-        reason: `interval`, `pause` or `drain`.
+        reason: `interval`, `pause`, `drain` or `yield`.
         epoch: Completed epochs at that moment.
         fraction: Share of the training that was done.
         path: Of the file, below the folder of the checkpoints.
@@ -157,38 +164,80 @@ class Ended:
     error: dict[str, str] | None = None
 
 
-def claim(session: Session, *, worker_id: str, limit: int) -> list[Claim]:
-    """Take the jobs of the highest priority that have waited longest, each under a new attempt number."""
-    claimed: list[Claim] = []
-    for job_id, started_at in repository.next_queued(session, limit).items():
-        moved = repository.move(
-            session,
-            job_id,
-            Status.RUNNING,
-            sources={Status.QUEUED},
-            add={"attempt": 1},
-            worker_id=worker_id,
-            started_at=started_at or now(),
+def claim(session: Session, *, worker_id: str, slots: int, together: int = MOST) -> list[list[Claim]]:
+    """Take the jobs whose turn it is, each under a new attempt number.
+
+    Where no more jobs wait than there are free slots, each gets one. Where more do, a slot may get several at once,
+    to train them together: the next of the queue, and those behind it of the same shape and priority. Only first
+    attempts: what has run before goes on from where it stood, and if it was its process that died, alone, so that no
+    job pays for what a neighbour does.
+
+    Args:
+        session: A writing session.
+        worker_id: Who will train them.
+        slots: Slots that are free.
+        together: Jobs of one slot at most.
+
+    Returns:
+        The jobs of each slot.
+    """
+    line = repository.next_queued(session, slots * together, hold=True)
+    bundles = _bundles(line, slots, together)
+    taken = repository.take(session, [one.seq for bundle in bundles for one in bundle], worker_id=worker_id)
+    lone = [bundle[0].seq for bundle in bundles if len(bundle) == 1 and bundle[0].attempt == 0]
+    specs = repository.spec_text(session, lone, longest=HANDED_CHARACTERS) if lone else {}
+    claims = [
+        [_claim(row, specs.get(one.seq)) for one in bundle if (row := taken.get(one.seq)) is not None]
+        for bundle in bundles
+    ]
+    return [claim for claim in claims if claim]
+
+
+def _bundles(line: Sequence[InLine], slots: int, together: int) -> list[list[InLine]]:
+    """Share the first jobs of the queue out among the slots."""
+    waiting = list(line)
+    bundles: list[list[InLine]] = []
+    while waiting and len(bundles) < slots:
+        first, left = waiting[0], slots - len(bundles)
+        alike = [one for one in waiting if _go_together(first, one)] or [first]
+        # As many as leave the other free slots their share of them.
+        share = math.ceil(len(alike) / left) if len(waiting) > left else 1
+        bundle = alike[: min(share, together, members(first.shape))]
+        bundles.append(bundle)
+        gone = {one.seq for one in bundle}
+        waiting = [one for one in waiting if one.seq not in gone]
+    return bundles
+
+
+def _go_together(first: InLine, other: InLine) -> bool:
+    same = first.shape is not None and (first.shape, first.priority) == (other.shape, other.priority)
+    return same and first.attempt == other.attempt == 0
+
+
+def _claim(row: sa.Row[Any], spec: str | None) -> Claim:
+    left = None if row.max_seconds is None else max(0.0, row.max_seconds - row.seconds)
+    start = None
+    if spec is not None:
+        start = Start(spec, row.seconds, row.max_seconds, row.epoch, row.fraction, checkpoints=())
+    return Claim(JobRef(row.id, row.attempt), row.priority, left, start)
+
+
+def begin(session: Session, refs: Sequence[JobRef]) -> dict[JobRef, Start]:
+    """Read what attempts begin with; without those whose lease is lost."""
+    found = repository.find_all(session, [ref.id for ref in refs])
+    held = {ref: job for ref in refs if (job := found.get(ref.id)) is not None and _holds(job, ref)}
+    specs = repository.spec_text(session, [job.seq for job in held.values()])
+    return {
+        ref: Start(
+            spec=specs[job.seq],
+            seconds=job.seconds,
+            max_seconds=job.max_seconds,
+            recorded=job.epoch,
+            fraction=job.fraction,
+            checkpoints=checkpoints.newest_first(session, job) if ref.attempt > 1 else (),
         )
-        if moved is not None:
-            left = None if moved.max_seconds is None else max(0.0, moved.max_seconds - moved.seconds)
-            claimed.append(Claim(JobRef(moved.id, moved.attempt), left))
-    return claimed
-
-
-def begin(session: Session, ref: JobRef) -> Start | None:
-    """Read what an attempt begins with; None when the lease is lost."""
-    job = _held(session, ref)
-    if job is None:
-        return None
-    return Start(
-        spec=repository.spec_text(session, [job.seq])[job.seq],
-        seconds=job.seconds,
-        max_seconds=job.max_seconds,
-        recorded=job.epoch,
-        fraction=job.fraction,
-        checkpoints=checkpoints.newest_first(session, job) if ref.attempt > 1 else (),
-    )
+        for ref, job in held.items()
+    }
 
 
 def arrived(session: Session, ref: JobRef) -> Arrived | None:
@@ -202,7 +251,11 @@ def arrived(session: Session, ref: JobRef) -> Arrived | None:
 
 def _held(session: Session, ref: JobRef) -> Job | None:
     job = repository.find(session, ref.id)
-    return job if job is not None and job.attempt == ref.attempt and job.status in ACTIVE else None
+    return job if job is not None and _holds(job, ref) else None
+
+
+def _holds(job: Job, ref: JobRef) -> bool:
+    return job.attempt == ref.attempt and job.status in ACTIVE
 
 
 def resume(
@@ -321,19 +374,27 @@ def finish(session: Session, ref: JobRef, progress: Progress, ended: Ended) -> b
         return False
     checkpoints.drop(session, job)
     if ended.parameters is not None:
-        digest = hashlib.sha256(ended.parameters).hexdigest()
-        session.add(JobParameters(job_seq=job.seq, digest=digest, data=ended.parameters))
+        repository.add_parameters(session, job, ended.parameters)
     return True
 
 
-def let_go(session: Session, ref: JobRef, *, cause: Cause) -> Status | None:
+def let_go(session: Session, ref: JobRef, *, cause: Cause, gives_way: bool = False) -> Status | None:
     """Give a job back, uncounted: to the queue, or to where it was asked to go.
+
+    Args:
+        session: A writing session.
+        ref: The attempt.
+        cause: Why.
+        gives_way: Queue it behind those who wait already, instead of where it was.
 
     Returns:
         The job's new state, or None when the attempt had ended or lost its lease before.
     """
     job = repository.touch(session, ref.id, sources=ACTIVE, fence=ref.attempt, worker_id=None)
-    return None if job is None else _goes(session, job, ref, cause)
+    if job is None:
+        return None
+    turn = max(job.turn, repository.next_turn(session, job.priority)) + 1 if gives_way else job.turn
+    return _goes(session, job, ref, cause, turn=turn)
 
 
 def crashed(session: Session, ref: JobRef, *, max_crashes: int, cause: Cause) -> Status | None:
@@ -371,10 +432,12 @@ def overdue(session: Session, ref: JobRef) -> Status | None:
     return _fails(session, ref, StopReason.MAX_RUNTIME, error)
 
 
-def _goes(session: Session, job: Job, ref: JobRef, cause: Cause) -> Status | None:
+def _goes(session: Session, job: Job, ref: JobRef, cause: Cause, *, turn: int | None = None) -> Status | None:
     target = LET_GO[Status(job.status)]
     reason = StopReason.CANCELLED if target is Status.CANCELLED else None
-    moved = repository.move(session, ref.id, target, fence=ref.attempt, cause=cause, stop_reason=reason)
+    moved = repository.move(
+        session, ref.id, target, fence=ref.attempt, cause=cause, stop_reason=reason, turn=turn or job.turn
+    )
     if moved is not None and target is Status.CANCELLED:
         checkpoints.drop(session, moved)
     return None if moved is None else target

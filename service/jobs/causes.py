@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 __all__ = [
     "CLAIM_LOST",
+    "GAVE_WAY",
     "KILLED",
     "REQUESTED",
     "RESTORED",
@@ -11,6 +12,7 @@ __all__ = [
     "WORKER_SILENT",
     "WORKER_STOPPED",
     "Cause",
+    "died_beside",
     "runner_died",
 ]
 
@@ -25,6 +27,10 @@ WORKER_SILENT: Cause = {
     "message": "Its worker gave no sign of life for too long.",
 }
 CLAIM_LOST: Cause = {"code": "claim_lost", "message": "Its worker never learnt that it had it."}
+GAVE_WAY: Cause = {
+    "code": "gave_way",
+    "message": "It had trained for long while others waited: it goes on when it is its turn again.",
+}
 KILLED: Cause = {
     "code": "killed",
     "message": "The training did not stop by itself and was ended by force.",
@@ -33,6 +39,11 @@ RESTORED: Cause = {
     "code": "restored",
     "message": "The service was restored from a backup that was made while the job was under way.",
 }
+
+
+def died_beside(how: str) -> Cause:
+    """Tell of a training process that died while it trained several jobs: nobody knows yet which one was to blame."""
+    return {"code": "runner_died", "message": f"{how} It trained other jobs too."}
 
 
 def runner_died(how: str) -> Cause:

@@ -56,7 +56,8 @@ class Job(Base):
     priority: Mapped[int] = mapped_column(default=0, server_default="0")
     """Jobs of a higher one are taken first."""
     turn: Mapped[int] = mapped_column(default=0, server_default="0")
-    """How often it gave its place up to others that waited: among jobs of one priority, the lowest is taken first."""
+    """Round of the queue in which it stands: among jobs of one priority, the lowest is taken first. A job that gave
+    its place up goes to the next round, and who joins then stands behind it: nobody waits for ever."""
     shape: Mapped[str | None] = mapped_column(sa.String(64))
     """Jobs of one shape can be trained together; None for one that trains alone."""
 
@@ -142,7 +143,7 @@ class Checkpoint(Base):
     """Counts the checkpoints of the job from 1, over all attempts."""
     attempt: Mapped[int]
     reason: Mapped[str] = mapped_column(sa.String(16))
-    """`interval`, `pause` or `drain`."""
+    """`interval`, `pause`, `drain` or `yield`."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     epoch: Mapped[int]
     """Completed epochs at that moment: their history is recorded with this row."""

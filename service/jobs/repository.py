@@ -1,31 +1,36 @@
 """All SQL about jobs, but for checkpoints and workers. Functions take a session and never commit."""
 
 import functools
+import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from service.db import now
+from service.db import UtcDateTime, now
 from service.jobs.causes import Cause
 from service.jobs.history import History, pack, unpack
 from service.jobs.lifecycle import ACTIVE, TERMINAL, Status, sources_of
 from service.jobs.orm import HistoryChunk, Job, JobEvent, JobMetadata, JobParameters, JobSpecText
 
 __all__ = [
+    "InLine",
     "JobFilter",
     "NewEpochs",
+    "Transition",
     "add_event",
     "add_history",
+    "add_parameters",
     "anything_queued",
     "count_by_status",
     "delete",
     "drop_history",
     "events_after",
     "find",
+    "find_all",
     "find_by_idempotency_key",
     "history",
     "insert",
@@ -33,24 +38,53 @@ __all__ = [
     "metadata_of",
     "move",
     "next_queued",
+    "next_turn",
     "page",
     "parameters",
     "sent_text",
     "spec_sizes",
     "spec_text",
     "status_of",
+    "take",
     "touch",
     "transitions",
 ]
 
 
-def insert(session: Session, job: Job, *, sent: str, effective: str, metadata: Mapping[str, str]) -> Job:
-    """Add a queued job with its spec, its metadata and its first event."""
-    session.add(job)
-    session.flush()
-    session.add(JobSpecText(job_seq=job.seq, sent=sent, effective=effective))
-    session.add_all(JobMetadata(job_seq=job.seq, key=key, value=value) for key, value in metadata.items())
-    add_event(session, job, "status", _status_event(job))
+# Plain inserts: the unit of work would only find out again what order they come in. Of jobs there are hundreds a second.
+_JOBS = cast("sa.Table", Job.__table__)
+_INSERT_JOB = sa.insert(_JOBS).returning(_JOBS.c.seq)
+_INSERT_SPEC = sa.insert(cast("sa.Table", JobSpecText.__table__))
+_INSERT_METADATA = sa.insert(cast("sa.Table", JobMetadata.__table__))
+_INSERT_PARAMETERS = sa.insert(cast("sa.Table", JobParameters.__table__))
+_INSERT_EVENT = sa.insert(cast("sa.Table", JobEvent.__table__))
+_INSERT_CHUNK = sa.insert(cast("sa.Table", HistoryChunk.__table__))
+_FRESH = {c.key: getattr(c.default, "arg", None) for c in _JOBS.columns if c.key != "seq"}
+"""The columns of a job that nobody has touched yet, as its class declares them."""
+
+
+def insert(
+    session: Session, values: Mapping[str, Any], *, sent: str, effective: str, metadata: Mapping[str, str]
+) -> Job:
+    """Add a queued job with its spec, its metadata and its first event.
+
+    Args:
+        session: A writing session.
+        values: Columns of the job; what is left out is as in every fresh job.
+        sent: The spec as it was sent.
+        effective: The spec as it was completed.
+        metadata: Pairs to find it by.
+
+    Returns:
+        The job, in no session.
+    """
+    row = {**_FRESH, **values}
+    job = Job(seq=session.scalar(_INSERT_JOB, row), **row)
+    session.execute(_INSERT_SPEC, {"job_seq": job.seq, "sent": sent, "effective": effective})
+    if metadata:
+        pairs = [{"job_seq": job.seq, "key": key, "value": value} for key, value in metadata.items()]
+        session.execute(_INSERT_METADATA, pairs)
+    add_event(session, job, "status", _status_event(job), at=job.created_at)
     return job
 
 
@@ -71,18 +105,63 @@ def find(session: Session, job_id: str, *, owner: str | None = None, hold: bool 
 
 def status_of(session: Session, job_id: str, *, owner: str) -> Status | None:
     """Look up the state of a job, and nothing else."""
-    status = session.scalar(sa.select(Job.status).where(Job.id == job_id, Job.owner == owner))
+    status = session.scalar(_STATUS, {"id": job_id, "owner": owner})
     return None if status is None else Status(status)
+
+
+# Built once: building a query takes longer than running it.
+_STATUS = sa.select(Job.status).where(Job.id == sa.bindparam("id"), Job.owner == sa.bindparam("owner"))
+_SEQS: sa.BindParameter[Any] = sa.bindparam("seqs", expanding=True)
+_METADATA = (
+    sa.select(JobMetadata.job_seq, JobMetadata.key, JobMetadata.value)
+    .where(JobMetadata.job_seq.in_(_SEQS))
+    .order_by(JobMetadata.key)
+)
+_SPECS = sa.select(JobSpecText.job_seq, JobSpecText.effective).where(JobSpecText.job_seq.in_(_SEQS))
+_SHORT_SPECS = _SPECS.where(sa.func.length(JobSpecText.effective) <= sa.bindparam("longest"))
+_TRANSITIONS = (
+    sa.select(JobEvent.job_seq, JobEvent.data, JobEvent.at, JobEvent.attempt)
+    .where(JobEvent.job_seq.in_(_SEQS), JobEvent.type == "status")
+    .order_by(JobEvent.id)
+)
+_AHEAD = sa.select(sa.func.count()).where(
+    Job.status == Status.QUEUED,
+    sa.or_(
+        Job.priority > sa.bindparam("priority"),
+        sa.and_(
+            Job.priority == sa.bindparam("priority"),
+            sa.tuple_(Job.turn, Job.seq)
+            < sa.tuple_(sa.bindparam("turn", type_=sa.Integer), sa.bindparam("seq", type_=sa.BigInteger)),
+        ),
+    ),
+)
+_LAST_TURN = (
+    sa.select(Job.turn)
+    .where(Job.status == Status.QUEUED, Job.priority == sa.bindparam("priority"))
+    .order_by(Job.turn.desc())
+    .limit(1)
+)
+
+
+class Transition(NamedTuple):
+    """A change of state.
+
+    Attributes:
+        status: The new state.
+        at: When.
+        attempt: The attempt at that time.
+        cause: Why, where the state alone does not say it.
+    """
+
+    status: str
+    at: datetime
+    attempt: int
+    cause: Cause | None
 
 
 def find_by_idempotency_key(session: Session, *, owner: str, key: str) -> Job | None:
     """Look up the job that was submitted with this key."""
     return session.scalar(sa.select(Job).where(Job.owner == owner, Job.idempotency_key == key))
-
-
-# Plain inserts of one row: the unit of work would only find out again what order they come in.
-_INSERT_EVENT = sa.insert(JobEvent)
-_INSERT_CHUNK = sa.insert(HistoryChunk)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,18 +215,21 @@ def page(session: Session, *, owner: str, limit: int, before: Job | None, only: 
 def metadata_of(session: Session, seqs: Sequence[int]) -> dict[int, dict[str, str]]:
     """Read the metadata of several jobs at once."""
     found: dict[int, dict[str, str]] = {seq: {} for seq in seqs}
-    rows = session.scalars(
-        sa.select(JobMetadata).where(JobMetadata.job_seq.in_(seqs)).order_by(JobMetadata.key)
-    )
-    for row in rows:
-        found[row.job_seq][row.key] = row.value
+    for seq, key, value in session.execute(_METADATA, {"seqs": list(seqs)}):
+        found[seq][key] = value
     return found
 
 
-def spec_text(session: Session, seqs: Sequence[int]) -> dict[int, str]:
-    """Read the effective specs of several jobs at once, as JSON text."""
-    query = sa.select(JobSpecText.job_seq, JobSpecText.effective).where(JobSpecText.job_seq.in_(seqs))
-    return dict(session.execute(query).all())
+def spec_text(session: Session, seqs: Sequence[int], *, longest: int | None = None) -> dict[int, str]:
+    """Read the effective specs of several jobs at once, as JSON text; those with more than `longest` characters not."""
+    if longest is None:
+        return dict(session.execute(_SPECS, {"seqs": list(seqs)}).all())
+    return dict(session.execute(_SHORT_SPECS, {"seqs": list(seqs), "longest": longest}).all())
+
+
+def find_all(session: Session, job_ids: Collection[str]) -> dict[str, Job]:
+    """Look several jobs up by their ids, of any owner."""
+    return {job.id: job for job in session.scalars(sa.select(Job).where(Job.id.in_(job_ids)))}
 
 
 def sent_text(session: Session, job: Job) -> str:
@@ -171,9 +253,8 @@ def count_by_status(session: Session) -> dict[str, int]:
 
 def jobs_ahead(session: Session, job: Job) -> int:
     """Count the queued jobs that a worker takes before this one."""
-    earlier = sa.tuple_(Job.turn, Job.seq) < sa.tuple_(sa.literal(job.turn), sa.literal(job.seq))
-    before = sa.or_(Job.priority > job.priority, sa.and_(Job.priority == job.priority, earlier))
-    return session.scalar(sa.select(sa.func.count()).where(Job.status == Status.QUEUED, before)) or 0
+    place = {"priority": job.priority, "turn": job.turn, "seq": job.seq}
+    return session.scalar(_AHEAD, place) or 0
 
 
 def anything_queued(session: Session) -> bool:
@@ -181,16 +262,82 @@ def anything_queued(session: Session) -> bool:
     return session.scalar(sa.select(Job.seq).where(Job.status == Status.QUEUED).limit(1)) is not None
 
 
-def next_queued(session: Session, limit: int) -> dict[str, datetime | None]:
-    """Give the queued jobs of the highest priority that have waited longest, by id, each with its first start."""
-    query = (
-        sa.select(Job.id, Job.started_at)
-        .where(Job.status == Status.QUEUED)
-        .order_by(Job.priority.desc(), Job.turn, Job.seq)
-        .limit(limit)
+class InLine(NamedTuple):
+    """A queued job, as a worker sees it who looks for work."""
+
+    seq: int
+    id: str
+    priority: int
+    shape: str | None
+    attempt: int
+
+
+_IN_LINE = (
+    sa.select(Job.seq, Job.id, Job.priority, Job.shape, Job.attempt)
+    .where(Job.status == Status.QUEUED)
+    .order_by(Job.priority.desc(), Job.turn, Job.seq)
+)
+
+
+def next_queued(session: Session, limit: int, *, hold: bool = False) -> list[InLine]:
+    """Give the first jobs of the queue, in its order.
+
+    Args:
+        session: Any session; a writing one if the jobs are to be held.
+        limit: At most so many.
+        hold: Let nobody else take them before this transaction ends. What another worker is taking at this moment is
+            passed over. SQLite's writers wait for each other anyway.
+    """
+    query = _IN_LINE.limit(limit)
+    rows = session.execute(query.with_for_update(skip_locked=True) if hold else query)
+    return [InLine(*row) for row in rows]
+
+
+def next_turn(session: Session, priority: int) -> int:
+    """Give the turn of a job that joins the queue: that of its end, so that it goes before nobody who waits already."""
+    return session.scalar(_LAST_TURN, {"priority": priority}) or 0
+
+
+_TAKEN = (Job.seq, Job.id, Job.attempt, Job.priority, Job.max_seconds, Job.seconds, Job.epoch, Job.fraction)
+_TAKE = (
+    sa.update(_JOBS)
+    .where(Job.seq.in_(sa.bindparam("seqs", expanding=True)), Job.status == Status.QUEUED)
+    .values(
+        status=Status.RUNNING,
+        attempt=Job.attempt + 1,
+        version=Job.version + 1,
+        worker_id=sa.bindparam("worker"),
+        started_at=sa.func.coalesce(Job.started_at, sa.bindparam("at", type_=UtcDateTime)),
     )
-    # What another worker is taking at this moment is passed over. SQLite's writers wait for each other anyway.
-    return dict(session.execute(query.with_for_update(skip_locked=True)).all())
+    .returning(*_TAKEN)
+)
+
+
+def take(session: Session, seqs: Sequence[int], *, worker_id: str) -> dict[int, sa.Row[Any]]:
+    """Change queued jobs to running, each under a new attempt: as `move` does, for many jobs in one statement.
+
+    Returns:
+        By `seq`, what an attempt needs to know of its job; without those that are not queued any more.
+    """
+    at = now()
+    rows: Iterable[Any] = session.execute(_TAKE, {"seqs": list(seqs), "worker": worker_id, "at": at})
+    taken: dict[int, sa.Row[Any]] = {row.seq: row for row in rows}
+    told = {"status": Status.RUNNING, "terminal": False, "stop_reason": None, "error": None, "cause": None}
+    events = [
+        {
+            "job_seq": row.seq,
+            "type": "status",
+            "at": at,
+            "attempt": row.attempt,
+            "data": {**told, "attempt": row.attempt},
+            "first_epoch": None,
+        }
+        for seq in seqs
+        if (row := taken.get(seq)) is not None
+    ]
+    if events:
+        session.execute(_INSERT_EVENT, events)
+    return taken
 
 
 def move(  # noqa: PLR0913 - all that one change of state carries, by keyword
@@ -288,10 +435,16 @@ def delete(session: Session, job: Job) -> bool:
 
 
 def add_event(
-    session: Session, job: Job, kind: str, data: dict[str, Any], *, first_epoch: int | None = None
+    session: Session,
+    job: Job,
+    kind: str,
+    data: dict[str, Any],
+    *,
+    first_epoch: int | None = None,
+    at: datetime | None = None,
 ) -> None:
     """Append an event. The job's row is changed first in each transaction, which orders the events of a job."""
-    event = {"job_seq": job.seq, "type": kind, "at": now(), "attempt": job.attempt, "data": data}
+    event = {"job_seq": job.seq, "type": kind, "at": at or now(), "attempt": job.attempt, "data": data}
     session.execute(_INSERT_EVENT, {**event, "first_epoch": first_epoch})
 
 
@@ -341,12 +494,11 @@ def drop_history(session: Session, job: Job, *, after: int) -> None:
         across.data = pack({name: rest.columns[name].tolist() for name in across.columns})
 
 
-def transitions(session: Session, seqs: Sequence[int]) -> dict[int, list[JobEvent]]:
-    """Read the status events of several jobs at once: each change of state with its date and cause."""
-    found: dict[int, list[JobEvent]] = {seq: [] for seq in seqs}
-    query = sa.select(JobEvent).where(JobEvent.job_seq.in_(seqs), JobEvent.type == "status")
-    for event in session.scalars(query.order_by(JobEvent.id)):
-        found[event.job_seq].append(event)
+def transitions(session: Session, seqs: Sequence[int]) -> dict[int, list[Transition]]:
+    """Read the changes of state of several jobs at once. Those of an earlier version have no cause."""
+    found: dict[int, list[Transition]] = {seq: [] for seq in seqs}
+    for seq, data, at, attempt in session.execute(_TRANSITIONS, {"seqs": list(seqs)}):
+        found[seq].append(Transition(data["status"], at, attempt, data.get("cause")))
     return found
 
 
@@ -359,6 +511,12 @@ def history(session: Session, job: Job, *, first: int = 1, last: int | None = No
         query = query.where(HistoryChunk.first_epoch <= last)
     chunks: Iterable[HistoryChunk] = session.scalars(query.order_by(HistoryChunk.first_epoch))
     return History.joined(_unpacked(chunk) for chunk in chunks).between(first, last)
+
+
+def add_parameters(session: Session, job: Job, data: bytes) -> None:
+    """Add the trained tensors of a job."""
+    row = {"job_seq": job.seq, "digest": hashlib.sha256(data).hexdigest(), "data": data}
+    session.execute(_INSERT_PARAMETERS, row)
 
 
 def parameters(session: Session, job: Job) -> JobParameters | None:

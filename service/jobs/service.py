@@ -30,6 +30,7 @@ from service.jobs.orm import Checkpoint, Job, JobParameters
 from service.jobs.repository import JobFilter
 from service.jobs.uses import job_that_starts_from, keep_parameters
 from service.spec.plan import Plan
+from service.spec.shape import shape_of
 from service.spec.stored import StoredData
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "delete",
     "get",
     "list_jobs",
+    "new_id",
     "parameters_of",
     "pause",
     "repeated",
@@ -91,6 +93,7 @@ def submit(  # noqa: PLR0913 - all that one submission carries, by keyword
     rerun_of: str | None = None,
     bounds: quotas.Bounds = quotas.UNBOUNDED,
     texts: Texts | None = None,
+    job_id: str | None = None,
 ) -> Job:
     """Queue a job. Once the session's transaction is committed, the job will be trained.
 
@@ -103,6 +106,10 @@ def submit(  # noqa: PLR0913 - all that one submission carries, by keyword
         rerun_of: The job whose spec it repeats.
         bounds: How many jobs there may be with it; a repetition adds none.
         texts: What is kept of plan and body; written here when left out.
+        job_id: The id that it gets, from `new_id`; drawn here if left out.
+
+    Returns:
+        The job; the one that was submitted first, where the key was used before.
 
     Raises:
         IdempotencyConflict: The key was used with another body.
@@ -123,23 +130,24 @@ def submit(  # noqa: PLR0913 - all that one submission carries, by keyword
     init_job_id = spec.model.init_from_job
     if init_job_id is not None and not keep_parameters(session, init_job_id, owner=owner):
         raise _gone(init_job_id)
-    job = Job(
-        id=_new_id(),
-        owner=owner,
-        name=spec.name,
-        idempotency_key=idempotency_key,
-        request_digest=texts.digest,
-        status=Status.QUEUED,
-        created_at=now(),
-        attempt=0,
-        priority=spec.priority,
-        rerun_of=rerun_of,
-        seed=spec.training.seed,
-        max_seconds=spec.training.max_seconds,
-        epochs=plan.epochs,
-        dataset_id=dataset_id,
-        init_job_id=init_job_id,
-    )
+    job = {
+        "id": job_id or new_id(),
+        "owner": owner,
+        "name": spec.name,
+        "idempotency_key": idempotency_key,
+        "request_digest": texts.digest,
+        "status": Status.QUEUED,
+        "created_at": now(),
+        "priority": spec.priority,
+        "turn": repository.next_turn(session, spec.priority),
+        "shape": shape_of(plan),
+        "rerun_of": rerun_of,
+        "seed": spec.training.seed,
+        "max_seconds": spec.training.max_seconds,
+        "epochs": plan.epochs,
+        "dataset_id": dataset_id,
+        "init_job_id": init_job_id,
+    }
     try:
         # The same key may be on its way to its commit elsewhere. Refused for that, the rest of the transaction holds.
         with session.begin_nested() if idempotency_key else contextlib.nullcontext():
@@ -185,7 +193,8 @@ def repeated(session: Session, *, owner: str, key: str, digest: str) -> Job | No
     return known
 
 
-def _new_id() -> str:
+def new_id() -> str:
+    """Draw the id of a job."""
     return "job_" + base64.b32encode(secrets.token_bytes(15)).decode().lower()
 
 

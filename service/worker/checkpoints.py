@@ -83,7 +83,7 @@ class Checkpoints:
 
         Args:
             checkpoint: Just captured.
-            reason: `interval`, `pause` or `drain`.
+            reason: `interval`, `pause`, `drain` or `yield`.
 
         Raises:
             DiskFull: There is no room; nothing of it stays behind.

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from service import failpoints
 from service.db import Database
-from service.doorbell import JOB_CHANGED, JOB_QUEUED, Doorbell, Listener, doorbell, listen
+from service.doorbell import JOB_CHANGED, JOB_QUEUED, UNDER_WAY, Doorbell, Listener, doorbell, listen
 from service.exceptions import DatabaseBusy
 from service.jobs import attempts, causes, repository, workers
 from service.jobs.attempts import Claim, JobRef
@@ -23,11 +23,12 @@ from service.jobs.lifecycle import Status
 from service.retention.keeper import Keeper
 from service.settings import Settings
 from service.worker import entry
-from service.worker.executor import Executor, Exit, ExitKind
+from service.worker.executor import Assignment, Executor, Exit, ExitKind
 from service.worker.leases import LeaseWatch
 from service.worker.local import LocalExecutor
 from service.worker.messages import RunnerConfig
 from service.worker.presence import Presence
+from service.worker.turns import Turns
 
 __all__ = ["Dispatcher", "run_worker"]
 
@@ -35,6 +36,8 @@ logger = structlog.get_logger(__name__)
 
 BEAT_SECONDS = 2.0
 """Time between two heartbeats; a lease outlives several of them."""
+LOOK_SECONDS = 0.25
+"""Time between two looks at what the present jobs were asked to do, and at who waits: not at every ring of a busy queue."""
 
 
 class Dispatcher:
@@ -57,7 +60,9 @@ class Dispatcher:
         self._doorbell = doorbell
         self._watch = LeaseWatch(lease_seconds=settings.lease_seconds)
         self._presence = Presence(settings.workers_dir, self.worker_id)
+        self._turns = Turns(seconds=settings.fair_seconds)
         self._beat_due = 0.0
+        self._look_due = 0.0
         self._asked: dict[JobRef, float] = {}
         """When each job that is to stop or to pause was first seen so, on the monotonic clock."""
         self._deadlines: dict[JobRef, float] = {}
@@ -90,7 +95,10 @@ class Dispatcher:
             self._beat()
             self._give_back_strays()
             self._take_over()
-        self._enforce()
+        if time.monotonic() >= self._look_due and self._executor.running():
+            self._enforce()
+            self._let_others_have_a_turn()
+            self._look_due = time.monotonic() + LOOK_SECONDS
         self._claim(rung=rung)
 
     def _claim(self, *, rung: bool) -> None:
@@ -98,19 +106,24 @@ class Dispatcher:
         # Without a ring, look before taking the write gate: an idle worker must not queue with the writers.
         if free == 0 or not (rung or self._has_queued()):
             return
-        with self._database.write() as session:
-            claimed = attempts.claim(session, worker_id=self.worker_id, limit=free)
+        # A power cut that undoes a claim ends all that could know of it: the job waits again, and nothing is lost.
+        with self._database.write(hasty=True) as session:
+            claimed = attempts.claim(session, worker_id=self.worker_id, slots=free)
         failpoints.hit("claimed")
-        for one in claimed:
-            self._start(one)
+        for bundle in claimed:
+            self._start(bundle)
 
-    def _start(self, claim: Claim) -> None:
-        if claim.seconds_left is not None:
-            # The runner stops by itself when the time is over; this is for one that cannot.
-            grace = claim.seconds_left + self._settings.cancel_seconds
-            self._deadlines[claim.ref] = time.monotonic() + grace
-        self._executor.start(claim.ref)
-        self._doorbell.ring(JOB_CHANGED, claim.ref.id)
+    def _start(self, bundle: list[Claim]) -> None:
+        # The runner stops a job by itself when its time is over; this is for one that cannot. It need not train all
+        # at the same moment.
+        left = math.fsum(math.inf if one.seconds_left is None else one.seconds_left for one in bundle)
+        deadline = time.monotonic() + left + self._settings.cancel_seconds
+        for claim in bundle:
+            self._deadlines[claim.ref] = deadline
+            self._turns.begin(claim.ref, priority=claim.priority)
+        start = bundle[0].start if len(bundle) == 1 else None
+        self._executor.start(Assignment(tuple(claim.ref for claim in bundle), start))
+        self._doorbell.ring(JOB_CHANGED, *(claim.ref.id + UNDER_WAY for claim in bundle))
 
     def _has_queued(self) -> bool:
         with self._database.read() as session:
@@ -134,6 +147,9 @@ class Dispatcher:
                 status = attempts.overdue(session, one.ref)
             elif self._is_out_of_patience(one.ref):
                 status = attempts.let_go(session, one.ref, cause=causes.KILLED)
+            elif not one.alone:
+                # Nobody knows whose fault it was: tried again alone, as every second attempt is, each tells for itself.
+                status = attempts.let_go(session, one.ref, cause=causes.died_beside(one.detail))
             else:
                 status = self._crashed(session, one.ref, causes.runner_died(one.detail))
         self._forget(one.ref)
@@ -147,6 +163,7 @@ class Dispatcher:
     def _forget(self, ref: JobRef) -> None:
         self._asked.pop(ref, None)
         self._deadlines.pop(ref, None)
+        self._turns.end(ref)
 
     def _beat(self) -> None:
         about = self._executor.about()
@@ -202,8 +219,6 @@ class Dispatcher:
 
     def _enforce(self) -> None:
         """Kill what was asked to stop, or has no time left, and has not stopped in the time it was given."""
-        if not self._executor.running():
-            return
         with self._database.read() as session:
             asked = workers.asked_to_stop(session, self.worker_id)
         now = time.monotonic()
@@ -213,6 +228,18 @@ class Dispatcher:
             if self._is_out_of_patience(ref) or now > self._deadlines.get(ref, math.inf):
                 logger.warning("training did not stop, killing it", job_id=ref.id)
                 self._executor.kill(ref)
+
+    def _let_others_have_a_turn(self) -> None:
+        """Ask the job that has trained longest to give its place up, where another has waited for too long."""
+        if not self._turns.is_watching or self._executor.free().slots:
+            return
+        with self._database.read() as session:
+            first = next(iter(repository.next_queued(session, 1)), None)
+        ref = self._turns.who_gives_way(first)
+        if ref is not None:
+            logger.info("a training gives its place up, others wait", job_id=ref.id, attempt=ref.attempt)
+            self._turns.end(ref)
+            self._executor.give_way(ref)
 
     def _is_out_of_patience(self, ref: JobRef) -> bool:
         since = self._asked.get(ref)

@@ -5,9 +5,22 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from service.jobs.attempts import JobRef
+from service.jobs.attempts import JobRef, Start
 
-__all__ = ["Executor", "Exit", "ExitKind", "Resources"]
+__all__ = ["Assignment", "Executor", "Exit", "ExitKind", "Resources"]
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What one slot is to do: one job, or several that are trained together.
+
+    Attributes:
+        refs: The attempts, each with a life of its own.
+        start: What the attempt begins with, where it is only one and the worker has read it with the claim.
+    """
+
+    refs: tuple[JobRef, ...]
+    start: Start | None = None
 
 
 class ExitKind(StrEnum):
@@ -27,11 +40,13 @@ class Exit:
         ref: The attempt.
         kind: How it ended.
         detail: Of a crash, what is known of it, as a sentence.
+        alone: Whether the process trained nothing else: only then was a crash surely of this job's making.
     """
 
     ref: JobRef
     kind: ExitKind
     detail: str = ""
+    alone: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +63,8 @@ class Executor(Protocol):
         """Tell what could be started at once."""
         ...
 
-    def start(self, ref: JobRef) -> None:
-        """Start an attempt on a free slot."""
+    def start(self, assignment: Assignment) -> None:
+        """Start one or more attempts on a free slot."""
         ...
 
     def poll(self) -> list[Exit]:
@@ -60,8 +75,12 @@ class Executor(Protocol):
         """Count the slots that are ready to train, idle or not."""
         ...
 
+    def give_way(self, ref: JobRef) -> None:
+        """Ask the slot of an attempt to give its jobs back after a checkpoint, so that others have a turn."""
+        ...
+
     def kill(self, ref: JobRef) -> None:
-        """End an attempt by force; `poll` will report it crashed."""
+        """End an attempt by force, with all that share its slot; `poll` will report them crashed."""
         ...
 
     def running(self) -> set[JobRef]:

@@ -13,8 +13,8 @@ from typing import Any
 import structlog
 
 from service.jobs.attempts import JobRef
-from service.worker.executor import Exit, ExitKind, Resources
-from service.worker.messages import Done, Drain, Ready, Run
+from service.worker.executor import Assignment, Exit, ExitKind, Resources
+from service.worker.messages import Done, Drain, GiveWay, Ready, Run
 
 __all__ = ["LocalExecutor"]
 
@@ -36,16 +36,21 @@ class _Slot:
     pipe: Connection
     warm: bool = False
     leaving: bool = False
-    job: JobRef | None = None
+    assignment: Assignment | None = None
 
     @property
     def is_free(self) -> bool:
         """Whether it can take a job."""
-        return self.warm and self.job is None and not self.leaving
+        return self.warm and self.assignment is None and not self.leaving
+
+    @property
+    def refs(self) -> tuple[JobRef, ...]:
+        """The attempts that it is busy with."""
+        return () if self.assignment is None else self.assignment.refs
 
 
 class LocalExecutor:
-    """Runs each job in a process of its own on this machine; the processes stay warm between jobs."""
+    """Runs each assignment in a process of its own on this machine; the processes stay warm between them."""
 
     def __init__(self, *, slots: int, target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         """Start the first processes; `poll` starts the rest as they get warm.
@@ -72,16 +77,16 @@ class LocalExecutor:
         """Count the slots that are ready to train, idle or not."""
         return sum(slot.warm for slot in self._slots)
 
-    def start(self, ref: JobRef) -> None:
-        """Hand an attempt to a free slot.
+    def start(self, assignment: Assignment) -> None:
+        """Hand one or more attempts to a free slot.
 
         Raises:
             RuntimeError: No slot is free.
         """
         for slot in self._slots:
             if slot.is_free:
-                slot.job = ref
-                self._send(slot, Run(ref))
+                slot.assignment = assignment
+                self._send(slot, Run(assignment))
                 return
         raise RuntimeError("no free slot")
 
@@ -92,15 +97,21 @@ class LocalExecutor:
         exits, self._exits = self._exits, []
         return exits
 
+    def give_way(self, ref: JobRef) -> None:
+        """Tell the process that runs this attempt to let others have a turn."""
+        for slot in self._slots:
+            if ref in slot.refs:
+                self._send(slot, GiveWay(slot.refs))
+
     def kill(self, ref: JobRef) -> None:
         """Kill the process that runs this attempt."""
         for slot in self._slots:
-            if slot.job == ref:
+            if ref in slot.refs:
                 slot.process.kill()
 
     def running(self) -> set[JobRef]:
         """Tell which attempts are under way."""
-        return {slot.job for slot in self._slots if slot.job is not None}
+        return {ref for slot in self._slots for ref in slot.refs}
 
     def about(self) -> dict[str, Any]:
         """Tell what the last warm process said of itself."""
@@ -163,16 +174,16 @@ class LocalExecutor:
             case Ready(about=about):
                 slot.warm = True
                 self._about = about
-            case Done(ref=ref, leaving=leaving) if slot.job == ref:
-                slot.job = None
+            case Done(refs=refs, leaving=leaving) if slot.refs == refs:
+                slot.assignment = None
                 slot.leaving = leaving
-                self._exits.append(Exit(ref, ExitKind.RETURNED))
+                self._exits += [Exit(ref, ExitKind.RETURNED) for ref in refs]
 
     def _bury(self, slot: _Slot) -> None:
-        if slot.job is not None:
-            detail = _how_it_died(slot.process.exitcode)
-            logger.warning("runner died", job_id=slot.job.id, reason=detail)
-            self._exits.append(Exit(slot.job, ExitKind.CRASHED, detail))
+        if slot.refs:
+            detail, alone = _how_it_died(slot.process.exitcode), len(slot.refs) == 1
+            logger.warning("runner died", job_ids=[ref.id for ref in slot.refs], reason=detail)
+            self._exits += [Exit(ref, ExitKind.CRASHED, detail, alone=alone) for ref in slot.refs]
         if not slot.warm:
             self._spawn_due = time.monotonic() + RESTART_SECONDS
         slot.pipe.close()

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from service.jobs.attempts import JobRef
+from service.worker.executor import Assignment
 
-__all__ = ["Done", "Drain", "Ready", "Run", "RunnerConfig"]
+__all__ = ["Done", "Drain", "GiveWay", "Ready", "Run", "RunnerConfig"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,22 @@ class RunnerConfig:
 class Run:
     """To the runner: train this."""
 
-    ref: JobRef
+    assignment: Assignment
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """To the runner: give the present job back and exit."""
+    """To the runner: give the present jobs back and exit."""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveWay:
+    """To the runner: give these jobs back for now, others have waited for long.
+
+    It may come too late, when they have ended: then it means nothing.
+    """
+
+    refs: tuple[JobRef, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +60,12 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """From the runner: this attempt has ended, and all it had to record is recorded.
+    """From the runner: these attempts have ended, and all they had to record is recorded.
 
     Attributes:
-        ref: The attempt.
+        refs: All attempts of the present assignment.
         leaving: The process ends now, and a fresh one is to take its place.
     """
 
-    ref: JobRef
+    refs: tuple[JobRef, ...]
     leaving: bool = False

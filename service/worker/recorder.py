@@ -3,16 +3,15 @@
 import dataclasses
 import math
 import time
-from collections.abc import Callable
-from multiprocessing.connection import Connection
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy.orm import Session
 
 from service import failpoints
 from service.db import Database, after_commit
-from service.doorbell import JOB_CHANGED, JOB_QUEUED, Doorbell
+from service.doorbell import JOB_CHANGED, JOB_QUEUED, UNDER_WAY, Doorbell
 from service.exceptions import DatabaseBusy, DiskFull, LeaseLost, TrainingFailed
 from service.jobs import attempts, causes
 from service.jobs.attempts import Arrived, Ended, JobRef, NewCheckpoint, Progress, Start
@@ -23,14 +22,18 @@ from service.storage.checkpoints import CheckpointStore
 from service.training.callbacks import Callback, Pulse, Stop
 from service.training.trainer import Fit
 from service.worker.checkpoints import Checkpoints, Resumable
+from service.worker.orders import Orders
 from service.worker.outcome import failed, outcome
 
-__all__ = ["LetGo", "Recorder"]
+__all__ = ["LetGo", "Recorder", "record_ends"]
 
 logger = structlog.get_logger(__name__)
 
 REPORT_SECONDS = 0.2
 """Least time between two reports: with pulses of 25 ms, between four and five transactions a second."""
+
+BESIDE_SECONDS = 1.0
+"""Jobs that are trained together report less often, so that they do not spend the time on it, but not more seldom."""
 
 RETRY_SECONDS = 1.0
 """Time between two tries to record the end of a job while the database is busy."""
@@ -38,6 +41,7 @@ RETRY_SECONDS = 1.0
 CAUSES = {
     "drain": causes.WORKER_STOPPED,
     "pause": causes.REQUESTED,
+    "yield": causes.GAVE_WAY,
 }
 """Why a training lets go before its end, by the reason of the checkpoint that it leaves."""
 
@@ -61,14 +65,28 @@ class Recorder(Callback):
         *,
         database: Database,
         doorbell: Doorbell,
-        pipe: Connection,
+        orders: Orders,
         store: CheckpointStore,
         checkpoint_seconds: float,
+        beside: int = 1,
     ) -> None:
+        """Prepare to record an attempt.
+
+        Args:
+            ref: The attempt.
+            database: Where it is recorded.
+            doorbell: Rings what is new.
+            orders: Of the worker.
+            store: Of the checkpoints.
+            checkpoint_seconds: Time between two of them.
+            beside: Jobs that the process trains at the same time, this one included.
+        """
         self.database = database
+        self.orders = orders
         self._ref = ref
         self._doorbell = doorbell
-        self._pipe = pipe
+        self._is_beside_others = beside > 1
+        self._report_seconds = min(REPORT_SECONDS * beside, max(REPORT_SECONDS, BESIDE_SECONDS))
         self._store = store
         self._checkpoint_seconds = checkpoint_seconds
         self._checkpoints = Checkpoints(store, ref, every=checkpoint_seconds, last=0)
@@ -83,6 +101,11 @@ class Recorder(Callback):
         self._seconds_before = 0.0
         self._seconds_left = math.inf
         self._in_doubt = False
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """Name the attempt, for the log."""
+        return {"job_id": self._ref.id, "attempt": self._ref.attempt}
 
     def begin(self, start: Start, *, device: str, environment: dict[str, Any], resumable: Resumable) -> None:
         """Note where the attempt runs, and fit what an earlier one has recorded to where this one goes on.
@@ -109,17 +132,24 @@ class Recorder(Callback):
             self._recorded = recorded
             self._least_fraction = start.fraction if recorded == start.recorded else 0.0
 
+    def on_start(self) -> None:
+        """Do not even begin when the worker stops: of jobs that are trained together, not all have begun."""
+        if self._is_beside_others:
+            self._begun = time.monotonic()  # What came before was the time of others.
+        if self.orders.reason_to_leave(self._ref) == "drain":
+            raise LetGo("drain")
+
     def on_pulse(self, pulse: Pulse) -> None:
         """Keep what is new, tell it and take a checkpoint when it is time to, and hear whether to stop."""
         self._keep(pulse)
-        if self._pipe.poll():
-            self._pipe.recv()  # A busy runner is told one thing only: to give its job back. Raises at end of file.
-            self._leave(pulse, "drain")
+        reason = self.orders.reason_to_leave(self._ref)
+        if reason is not None:
+            self._leave(pulse, reason)
         if time.monotonic() - self._begun >= self._seconds_left:
             raise Stop("max_runtime")
         if self._checkpoints.is_due:
             self._heed(self._checkpoint(pulse), pulse)
-        elif time.monotonic() - self._reported >= REPORT_SECONDS:
+        elif time.monotonic() - self._reported >= self._report_seconds:
             self._heed(self._report(), pulse)
 
     def _heed(self, status: Status | None, pulse: Pulse) -> None:
@@ -129,12 +159,18 @@ class Recorder(Callback):
         if status is Status.PAUSING:
             self._leave(pulse, "pause")
 
-    def _leave(self, pulse: Pulse, reason: str) -> NoReturn:
-        """Take a last checkpoint and leave the training; without room for one, the one before has to do."""
+    def _leave(self, pulse: Pulse, reason: str) -> None:
+        """Take a last checkpoint and leave the training.
+
+        Without room for one, the one before has to do; but whoever would only let others have a turn stays then.
+        """
         try:
             new = self._checkpoints.write(pulse.checkpoint(), reason)
         except DiskFull as error:
-            logger.warning("no last checkpoint", reason=error.message)
+            logger.warning("no last checkpoint", **self.about, reason=error.message)
+            if reason == "yield":
+                self.orders.stay()
+                return
         else:
             _, unnamed = self._patiently(lambda session: self._kept(session, new))
             failpoints.hit("checkpoint_recorded")
@@ -192,7 +228,7 @@ class Recorder(Callback):
             with self.database.write() as session:
                 self._caught_up(session)
                 status = attempts.report(session, self._ref, self._progress())
-                self._ring_after(session)
+                self._ring_after(session, UNDER_WAY)
         except DatabaseBusy as error:
             self._refused(error, "report put off")  # The training goes on and tells more next time.
             return None
@@ -229,7 +265,7 @@ class Recorder(Callback):
         if kept is None:
             self._checkpoints.remove([new.path])
             raise LeaseLost
-        self._ring_after(session)
+        self._ring_after(session, UNDER_WAY)
         return kept
 
     def finish(self, plan: Plan, fit: Fit) -> None:
@@ -238,61 +274,89 @@ class Recorder(Callback):
         Raises:
             LeaseLost: The job belongs to another attempt by now; nothing is recorded.
         """
-        self._finish(outcome(plan, fit))
+        if not record_ends({self: outcome(plan, fit)}):
+            raise LeaseLost
 
     def fail(self, error: TrainingFailed) -> None:
         """Record that the job failed, and why; a lost lease is no matter here."""
-        try:
-            self._finish(failed(error))
-        except LeaseLost:
-            logger.warning("lease lost, the failure is not recorded", code=error.code)
+        if not record_ends({self: failed(error)}):
+            logger.warning("lease lost, the failure is not recorded", **self.about, code=error.code)
 
-    def _finish(self, ended: Ended) -> None:
-        failpoints.hit("finishing")
-        recorded = self._patiently(
-            lambda session: attempts.finish(session, self._ref, self._progress(), ended)
-        )
-        if not recorded:
-            raise LeaseLost
-        failpoints.hit("finished")
+    def end(self, session: Session, ended: Ended) -> bool:
+        """Write how the training ended; False when the lease is lost and nothing was written."""
+        self._caught_up(session)
+        written = attempts.finish(session, self._ref, self._progress(), ended)
+        self._ring_after(session)
+        return written
+
+    def ended(self, ended: Ended) -> None:
+        """Tidy up after the end is committed."""
         self._checkpoints.remove_all()
-        logger.info("training ended", status=ended.status, stop_reason=ended.stop_reason)
+        logger.info("training ended", **self.about, status=ended.status, stop_reason=ended.stop_reason)
 
     def let_go(self, reason: str) -> None:
         """Give the job back: to the queue, or to where it was asked to go."""
         failpoints.hit("letting_go")
-        status = self._patiently(lambda session: attempts.let_go(session, self._ref, cause=CAUSES[reason]))
+        cause, gives_way = CAUSES[reason], reason == "yield"
+        status = self._patiently(
+            lambda session: attempts.let_go(session, self._ref, cause=cause, gives_way=gives_way)
+        )
         failpoints.hit("let_go")
         if status is Status.CANCELLED:
             self._checkpoints.remove_all()
         self._doorbell.ring(JOB_QUEUED)
-        logger.info("job let go", status=status)
+        logger.info("job let go", **self.about, status=status)
 
     def _patiently(self, write: Callable[[Session], Kept]) -> Kept:
-        """Do the last write of an attempt, however long the database is busy: until then the result is only here.
+        """Do a last write of the attempt, however long the database is busy."""
 
-        A worker that stops meanwhile kills this process, and another attempt repeats the job.
-        """
-        while True:
-            try:
-                with self.database.write() as session:
-                    self._caught_up(session)
-                    done = write(session)
-                    self._ring_after(session)
-            except DatabaseBusy as error:
-                self._refused(error, "the end of the job cannot be recorded yet")
-                self.wait()
-            else:
-                return done
+        def all_of_it(session: Session) -> Kept:
+            self._caught_up(session)
+            self._ring_after(session)
+            return write(session)
 
-    def wait(self) -> None:
-        """Let the database have a moment.
+        return _patiently(self, all_of_it, self._refused)
 
-        Raises:
-            EOFError: The worker is gone, and with it the attempt.
-        """
-        if self._pipe.poll(RETRY_SECONDS):
-            self._pipe.recv()
+    def _ring_after(self, session: Session, suffix: str = "") -> None:
+        after_commit(session, lambda: self._doorbell.ring(JOB_CHANGED, self._ref.id + suffix))
 
-    def _ring_after(self, session: Session) -> None:
-        after_commit(session, lambda: self._doorbell.ring(JOB_CHANGED, self._ref.id))
+
+def record_ends(ends: Mapping[Recorder, Ended]) -> set[Recorder]:
+    """Record how trainings of one process ended, all in one transaction, each fenced by its own attempt.
+
+    Returns:
+        Those whose end is recorded: the others have lost their lease.
+    """
+    if not ends:
+        return set()
+    failpoints.hit("finishing")
+    recorded = _patiently(
+        next(iter(ends)),
+        lambda session: {recorder for recorder, ended in ends.items() if recorder.end(session, ended)},
+        _warn_of,
+    )
+    failpoints.hit("finished")
+    for recorder in recorded:
+        recorder.ended(ends[recorder])
+    return recorded
+
+
+def _warn_of(error: DatabaseBusy, what: str) -> None:
+    # In doubt or not: an end that has arrived is refused the next time, because the job is nobody's any more.
+    logger.warning(what, reason=error.message, in_doubt=error.in_doubt)
+
+
+def _patiently(
+    recorder: Recorder, write: Callable[[Session], Kept], refused: Callable[[DatabaseBusy, str], None]
+) -> Kept:
+    """Do the last write of attempts, however long the database is busy: until then the result is only here.
+
+    A worker that stops meanwhile kills this process, and other attempts repeat the jobs.
+    """
+    while True:
+        try:
+            with recorder.database.write() as session:
+                return write(session)
+        except DatabaseBusy as error:
+            refused(error, "the end of the job cannot be recorded yet")
+            recorder.orders.wait(RETRY_SECONDS)

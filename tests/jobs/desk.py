@@ -74,7 +74,16 @@ class Desk:
 
     def claim(self, limit: int = 1, worker_id: str = "worker_a") -> list[JobRef]:
         with self.database.write() as session:
-            return [one.ref for one in attempts.claim(session, worker_id=worker_id, limit=limit)]
+            claims = attempts.claim(session, worker_id=worker_id, slots=limit, together=1)
+            return [one.ref for (one,) in claims]
+
+    def claim_together(
+        self, slots: int = 1, worker_id: str = "worker_a", together: int = 64
+    ) -> list[list[JobRef]]:
+        """Claim as a worker does: the jobs of each slot."""
+        with self.database.write() as session:
+            claims = attempts.claim(session, worker_id=worker_id, slots=slots, together=together)
+            return [[one.ref for one in bundle] for bundle in claims]
 
     def running(self, **changes: object) -> JobRef:
         """Submit a job and claim it."""
@@ -93,6 +102,10 @@ class Desk:
     def let_go(self, ref: JobRef) -> Status | None:
         with self.database.write() as session:
             return attempts.let_go(session, ref, cause=STOPPED)
+
+    def give_way(self, ref: JobRef) -> Status | None:
+        with self.database.write() as session:
+            return attempts.let_go(session, ref, cause=causes.GAVE_WAY, gives_way=True)
 
     def crashed(self, ref: JobRef, max_crashes: int = 3) -> Status | None:
         with self.database.write() as session:
@@ -117,7 +130,7 @@ class Desk:
 
     def begin(self, ref: JobRef) -> Start | None:
         with self.database.read() as session:
-            return attempts.begin(session, ref)
+            return attempts.begin(session, [ref]).get(ref)
 
     def resume(
         self,

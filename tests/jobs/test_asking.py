@@ -110,7 +110,7 @@ def test_every_change_of_state_is_told_with_its_date_and_its_cause(desk: Desk) -
     with desk.database.read() as session:
         seq = service.get(session, ref.id, owner=OWNER).seq
         told = repository.transitions(session, [seq])[seq]
-    causes = [(event.data["status"], event.data["cause"] and event.data["cause"]["code"]) for event in told]
+    causes = [(event.status, event.cause and event.cause["code"]) for event in told]
     assert causes == [
         ("queued", None),
         ("running", None),
@@ -119,7 +119,7 @@ def test_every_change_of_state_is_told_with_its_date_and_its_cause(desk: Desk) -
         ("queued", "worker_stopped"),
         ("paused", "requested"),
     ]
-    assert told[4].data["cause"] == STOPPED
+    assert told[4].cause == STOPPED
     dates = [event.at for event in told]
     assert dates == sorted(dates)
 
@@ -130,7 +130,7 @@ def test_a_job_with_a_limit_of_time_is_claimed_with_what_is_left_of_it(desk: Des
     desk.report(ref, progress(1, 1))  # After 1.5 seconds, it says.
     desk.let_go(ref)
     with desk.database.write() as session:
-        (claim,) = attempts.claim(session, worker_id="worker_a", limit=1)
+        ((claim,),) = attempts.claim(session, worker_id="worker_a", slots=1)
     assert claim.seconds_left == 8.5
 
 

@@ -33,6 +33,7 @@ class Expected:
     attempt: int = 0
     crashes: int = 0
     priority: int = 0
+    turn: int = 0
     epochs: int = 0
     checkpoints: list[int] = field(default_factory=list)
     parameters: bytes | None = None
@@ -70,18 +71,45 @@ class Jobs(RuleBasedStateMachine):
 
     @rule(target=ids, priority=st.integers(-1, 1))
     def submit(self, priority: int) -> str:
+        turn = self.last_turn(priority)
         job_id = self.desk.submit(priority=priority)
-        self.model[job_id] = Expected(priority=priority)
+        self.model[job_id] = Expected(priority=priority, turn=turn)
         return job_id
+
+    def queued(self) -> list[str]:
+        """The queue, in its order; the model has them in the order of submission."""
+        ids = [job_id for job_id, job in self.model.items() if job.status is Status.QUEUED]
+        return sorted(ids, key=lambda job_id: (-self.model[job_id].priority, self.model[job_id].turn))
+
+    def last_turn(self, priority: int) -> int:
+        waiting = [self.model[job_id] for job_id in self.queued()]
+        return max((job.turn for job in waiting if job.priority == priority), default=0)
 
     @rule(target=claims, limit=st.integers(1, 3))
     def claim(self, limit: int) -> object:
-        queued = [job_id for job_id, job in self.model.items() if job.status is Status.QUEUED]
-        waiting = sorted(
-            queued, key=lambda job_id: -self.model[job_id].priority
-        )  # Stable: else by submission.
+        waiting = self.queued()
         refs = self.desk.claim(limit)
         assert [ref.id for ref in refs] == waiting[:limit]
+        return self.taken(refs)
+
+    @rule(target=claims, slots=st.integers(1, 2), together=st.integers(2, 3))
+    def claim_together(self, slots: int, together: int) -> object:
+        """All jobs are of one shape here: who goes together is decided by priority, and by a first attempt."""
+        waiting = self.queued()
+        bundles = self.desk.claim_together(slots, together=together)
+        assert len(bundles) == min(slots, len(waiting))
+        for bundle in bundles:
+            first, *others = [self.model[ref.id] for ref in bundle]
+            assert len(bundle) <= together
+            assert all((one.attempt, one.priority) == (0, first.priority) for one in others)
+            assert first.attempt == 0 or not others
+        if bundles:
+            assert bundles[0][0].id == waiting[0]
+        if len(waiting) <= slots:
+            assert [ref.id for bundle in bundles for ref in bundle] == waiting
+        return self.taken([ref for bundle in bundles for ref in bundle])
+
+    def taken(self, refs: list[JobRef]) -> object:
         for ref in refs:
             job = self.model[ref.id]
             job.attempt += 1
@@ -136,6 +164,14 @@ class Jobs(RuleBasedStateMachine):
         assert self.desk.let_go(ref) == (job and job.status)
 
     @rule(ref=claims)
+    def give_way(self, ref: JobRef) -> None:
+        job = self.holds(ref)
+        if job is not None:
+            job.turn = max(job.turn, self.last_turn(job.priority)) + 1
+            job.move(LET_GO[job.status])
+        assert self.desk.give_way(ref) == (job and job.status)
+
+    @rule(ref=claims)
     def overdue(self, ref: JobRef) -> None:
         job = self.holds(ref)
         if job is not None:
@@ -168,10 +204,11 @@ class Jobs(RuleBasedStateMachine):
     def the_database_agrees_with_the_model(self) -> None:
         for job_id, expected in getattr(self, "model", {}).items():
             job = self.desk.job(job_id)
-            assert (job.status, job.attempt, job.crashes) == (
+            assert (job.status, job.attempt, job.crashes, job.turn) == (
                 expected.status,
                 expected.attempt,
                 expected.crashes,
+                expected.turn,
             )
             assert (job.status in TERMINAL) == (job.finished_at is not None)
             assert (job.worker_id is not None) == (job.status in ACTIVE)

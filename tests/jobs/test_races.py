@@ -76,7 +76,7 @@ def test_a_cancel_that_meets_a_claim_stops_the_worker_instead_of_the_queue(desk:
     job_id = desk.submit()
     second = meanwhile(
         desk,
-        lambda session: attempts.claim(session, worker_id="worker_a", limit=1),
+        lambda session: attempts.claim(session, worker_id="worker_a", slots=1),
         lambda: desk.cancel(job_id),
     )
     assert second.result() == "cancelling"
@@ -104,13 +104,13 @@ def test_a_cancel_that_meets_the_end_is_told_so(desk: Desk) -> None:
 
 def test_two_workers_never_get_one_job(desk: Desk) -> None:
     ids = {desk.submit() for _ in range(3)}
-    first: list[attempts.Claim] = []
+    first: list[list[attempts.Claim]] = []
     second = meanwhile(
         desk,
-        lambda session: first.extend(attempts.claim(session, worker_id="worker_a", limit=2)),
+        lambda session: first.extend(attempts.claim(session, worker_id="worker_a", slots=1, together=2)),
         lambda: desk.claim(2, "worker_b"),
     )
-    claimed = [*(claim.ref for claim in first), *second.result()]
+    claimed = [*(claim.ref for bundle in first for claim in bundle), *second.result()]
     assert {ref.id for ref in claimed} == ids
     assert len(claimed) == 3
 
@@ -120,7 +120,7 @@ def test_a_worker_does_not_wait_for_what_another_is_taking(desk: Desk) -> None:
         pytest.skip("SQLite's writers wait for each other")
     ids = [desk.submit() for _ in range(2)]
     with desk.database.write() as session:
-        (first,) = attempts.claim(session, worker_id="worker_a", limit=1)
+        ((first,),) = attempts.claim(session, worker_id="worker_a", slots=1, together=1)
         (second,) = desk.claim(1, "worker_b")
     assert [first.ref.id, second.id] == ids
 

@@ -15,22 +15,22 @@ def obedient(pipe: Connection) -> None:
     """Finishes every job at once; one whose id is `crash` kills the process, one called `long` waits for a drain."""
     pipe.send(Ready({"pid": os.getpid()}))
     while isinstance(message := pipe.recv(), Run):
-        if message.ref.id == "crash":
+        if message.assignment.refs[0].id == "crash":
             os.kill(os.getpid(), signal.SIGKILL)
-        if message.ref.id == "done, then crash":
-            pipe.send(Done(message.ref))
+        if message.assignment.refs[0].id == "done, then crash":
+            pipe.send(Done(message.assignment.refs))
             os.kill(os.getpid(), signal.SIGKILL)
-        if message.ref.id == "long" and isinstance(pipe.recv(), Drain):
-            pipe.send(Done(message.ref))
+        if message.assignment.refs[0].id == "long" and isinstance(pipe.recv(), Drain):
+            pipe.send(Done(message.assignment.refs))
             return
-        pipe.send(Done(message.ref))
+        pipe.send(Done(message.assignment.refs))
 
 
 def leaves_after_each_job(pipe: Connection) -> None:
     """Finishes one job and makes room for a fresh process."""
     pipe.send(Ready({"pid": os.getpid()}))
     message = pipe.recv()
-    pipe.send(Done(message.ref, leaving=True))
+    pipe.send(Done(message.assignment.refs, leaving=True))
     time.sleep(0.3)  # Its end comes a while after its word: meanwhile it must get no job.
 
 

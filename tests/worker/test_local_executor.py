@@ -11,7 +11,7 @@ import pytest
 
 from service.jobs.attempts import JobRef
 from service.worker import local
-from service.worker.executor import Exit, ExitKind
+from service.worker.executor import Assignment, Exit, ExitKind
 from service.worker.local import LocalExecutor
 from tests.worker import runners
 
@@ -70,7 +70,7 @@ def test_a_slot_is_free_only_when_its_process_is_warm(start: Start) -> None:
     running = start(runners.obedient)
     assert running.executor.free().slots == 0
     with pytest.raises(RuntimeError):
-        running.executor.start(JobRef("too soon", 1))
+        running.executor.start(Assignment((JobRef("too soon", 1),)))
     running.until_free(1)
     assert running.executor.warm() == 1
     assert running.executor.about().keys() == {"pid"}
@@ -82,7 +82,7 @@ def test_a_job_that_is_done_frees_its_slot_and_the_process_stays(start: Start) -
     pid = running.executor.about()["pid"]
     for attempt in (1, 2):
         ref = JobRef(f"job {attempt}", attempt)
-        running.executor.start(ref)
+        running.executor.start(Assignment((ref,)))
         assert running.executor.running() == {ref}
         assert running.executor.free().slots == 0
         assert running.ended(ref.id) == ExitKind.RETURNED
@@ -95,30 +95,53 @@ def test_every_slot_gets_a_process_and_a_job_of_its_own(start: Start) -> None:
     running.until_free(2)
     refs = {JobRef("long", 1), JobRef("long", 2)}
     for ref in refs:
-        running.executor.start(ref)
+        running.executor.start(Assignment((ref,)))
     assert running.executor.running() == refs
     with pytest.raises(RuntimeError):
-        running.executor.start(JobRef("one too many", 1))
+        running.executor.start(Assignment((JobRef("one too many", 1),)))
 
 
 def test_a_process_that_dies_is_told_as_a_crash_and_replaced(start: Start) -> None:
     running = start(runners.obedient)
     running.until_free(1)
     pid = running.executor.about()["pid"]
-    running.executor.start(JobRef("crash", 1))
+    running.executor.start(Assignment((JobRef("crash", 1),)))
     assert running.ended("crash") == ExitKind.CRASHED
     running.until_free(1)
     assert running.executor.about()["pid"] != pid
-    running.executor.start(JobRef("next", 1))
+    running.executor.start(Assignment((JobRef("next", 1),)))
     assert running.ended("next") == ExitKind.RETURNED
 
 
 def test_what_a_process_said_before_its_death_counts(start: Start) -> None:
     running = start(runners.obedient)
     running.until_free(1)
-    running.executor.start(JobRef("done, then crash", 1))
+    running.executor.start(Assignment((JobRef("done, then crash", 1),)))
     assert running.ended("done, then crash") == ExitKind.RETURNED
     running.until_free(1)
+
+
+def test_all_jobs_of_an_assignment_end_with_it(start: Start) -> None:
+    running = start(runners.obedient)
+    running.until_free(1)
+    refs = (JobRef("a", 1), JobRef("b", 1))
+    running.executor.start(Assignment(refs))
+    assert running.executor.running() == set(refs)
+    assert running.ended("b") == ExitKind.RETURNED
+    assert [one.ref for one in running.exits] == list(refs)
+    together = (JobRef("crash", 1), JobRef("beside", 1))
+    running.executor.start(Assignment(together))
+    assert running.ended("beside") == ExitKind.CRASHED
+    assert [(one.ref, one.alone) for one in running.exits[2:]] == [(ref, False) for ref in together]
+
+
+def test_a_kill_ends_all_who_share_the_slot(start: Start) -> None:
+    running = start(runners.stubborn)
+    running.until_free(1)
+    running.executor.start(Assignment((JobRef("a", 1), JobRef("b", 1))))
+    running.executor.kill(JobRef("b", 1))
+    assert running.ended("a") == ExitKind.CRASHED
+    assert running.executor.running() == set()
 
 
 def test_an_idle_process_that_dies_is_replaced_without_a_word(start: Start) -> None:
@@ -136,7 +159,7 @@ def test_a_job_handed_to_a_process_that_has_just_died_is_told_as_a_crash(start: 
     (slot,) = running.executor._slots
     slot.process.kill()
     slot.process.join()
-    running.executor.start(JobRef("unlucky", 1))
+    running.executor.start(Assignment((JobRef("unlucky", 1),)))
     assert running.ended("unlucky") == ExitKind.CRASHED
 
 
@@ -144,8 +167,8 @@ def test_a_kill_ends_the_job_that_is_meant_and_no_other(start: Start) -> None:
     running = start(runners.stubborn, slots=2)
     running.until_free(2)
     doomed, spared = JobRef("doomed", 1), JobRef("spared", 1)
-    running.executor.start(doomed)
-    running.executor.start(spared)
+    running.executor.start(Assignment((doomed,)))
+    running.executor.start(Assignment((spared,)))
     running.executor.kill(JobRef("doomed", 2))
     running.executor.kill(doomed)
     assert running.ended("doomed") == ExitKind.CRASHED
@@ -183,7 +206,7 @@ def test_a_process_that_dies_before_it_is_warm_is_not_tried_again_at_once(
 def test_a_process_that_gets_warm_at_the_second_try_works(start: Start, tmp_path: Path) -> None:
     running = start(runners.sickly, tmp_path / "births")
     running.until_free(1)
-    running.executor.start(JobRef("job", 1))
+    running.executor.start(Assignment((JobRef("job", 1),)))
     assert running.ended("job") == ExitKind.RETURNED
 
 
@@ -191,7 +214,7 @@ def test_closing_lets_jobs_be_given_back_and_leaves_no_process(start: Start) -> 
     running = start(runners.obedient, slots=2)
     running.until_free(2)
     processes = [slot.process for slot in running.executor._slots]
-    running.executor.start(JobRef("long", 1))
+    running.executor.start(Assignment((JobRef("long", 1),)))
     assert running.close(DEADLINE) == [Exit(JobRef("long", 1), ExitKind.RETURNED)]
     assert not any(process.is_alive() for process in processes)
 
@@ -200,7 +223,7 @@ def test_closing_kills_the_stubborn_and_tells_their_jobs_as_crashed(start: Start
     running = start(runners.stubborn)
     running.until_free(1)
     (process,) = [slot.process for slot in running.executor._slots]
-    running.executor.start(JobRef("stuck", 1))
+    running.executor.start(Assignment((JobRef("stuck", 1),)))
     (one,) = running.close(0.2)
     assert (one.ref, one.kind) == (JobRef("stuck", 1), ExitKind.CRASHED)
     assert "SIGKILL" in one.detail
@@ -220,11 +243,11 @@ def test_a_process_that_leaves_after_a_job_is_replaced_and_nothing_is_counted_as
     running = start(runners.leaves_after_each_job)
     running.until_free(1)
     first = running.executor.about()["pid"]
-    running.executor.start(JobRef("a", 1))
+    running.executor.start(Assignment((JobRef("a", 1),)))
     assert running.ended("a") is ExitKind.RETURNED
     running.until_free(1)
     assert running.executor.about()["pid"] != first
-    running.executor.start(JobRef("b", 1))
+    running.executor.start(Assignment((JobRef("b", 1),)))
     assert running.ended("b") is ExitKind.RETURNED
     assert [one.kind for one in running.exits] == [ExitKind.RETURNED] * 2
 

@@ -23,6 +23,7 @@ from service.worker import checkpoints as checkpointing
 from service.worker import recorder as recording
 from service.worker.checkpoints import newest_usable
 from service.worker.messages import Drain
+from service.worker.orders import Orders
 from service.worker.recorder import LetGo, Recorder
 from tests.jobs.desk import ELSEWHERE, HERE, Desk
 
@@ -86,7 +87,7 @@ class Runner:
             ref,
             database=self.desk.database,
             doorbell=PipeDoorbell(self.folder),
-            pipe=self.pipe,
+            orders=Orders(self.pipe),
             store=self.store,
             checkpoint_seconds=checkpoint_seconds,
         )
@@ -242,11 +243,11 @@ def test_every_record_rings_and_a_job_given_back_calls_the_workers(
     ):
         ref = desk.running(**JOB)
         runner.train(ref)
-        assert changed.messages() == {ref.id}
+        assert changed.messages() == {ref.id, f"{ref.id}+"}
         assert queued.messages() == set()
         other = desk.running(**JOB)
         runner.train(other, AtEpoch(10, lambda: pipes[0].send(Drain())))
-        assert changed.messages() == {other.id}
+        assert changed.messages() == {other.id, f"{other.id}+"}
         assert queued.messages()
 
 
