@@ -1,5 +1,6 @@
 """From the training's callbacks to the database: history, progress and checkpoints while it runs, its result at the end."""
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -21,9 +22,10 @@ from service.jobs.repository import NewEpochs
 from service.spec.plan import Plan
 from service.storage.checkpoints import CheckpointStore
 from service.training.callbacks import Callback, Pulse, Stop
+from service.training.checkpoint import Checkpoint
 from service.training.trainer import Fit
 from service.worker.checkpoints import Checkpoints, Resumable
-from service.worker.outcome import failed, outcome
+from service.worker.outcome import cancelled, failed, outcome
 
 __all__ = ["LetGo", "Recorder"]
 
@@ -115,10 +117,10 @@ class Recorder(Callback):
         if self._pipe.poll():
             self._pipe.recv()  # A busy runner is told one thing only: to give its job back. Raises at end of file.
             self._leave(pulse, "drain")
-        if time.monotonic() - self._begun >= self._seconds_left:
+        if pulse.phase == "training" and time.monotonic() - self._begun >= self._seconds_left:
             raise Stop("max_runtime")
-        if self._checkpoints.is_due:
-            self._heed(self._checkpoint(pulse), pulse)
+        if self._checkpoints.is_due and pulse.checkpoint is not None:
+            self._heed(self._checkpoint(pulse.checkpoint()), pulse)
         elif time.monotonic() - self._reported >= REPORT_SECONDS:
             self._heed(self._report(), pulse)
 
@@ -130,7 +132,9 @@ class Recorder(Callback):
             self._leave(pulse, "pause")
 
     def _leave(self, pulse: Pulse, reason: str) -> NoReturn:
-        """Take a last checkpoint and leave the training; without room for one, the one before has to do."""
+        """Take a last checkpoint and leave the training; without room for one, or in a step, the one before has to do."""
+        if pulse.checkpoint is None:
+            raise LetGo(reason)
         try:
             new = self._checkpoints.write(pulse.checkpoint(), reason)
         except DiskFull as error:
@@ -201,10 +205,10 @@ class Recorder(Callback):
         self._told()
         return status
 
-    def _checkpoint(self, pulse: Pulse) -> Status | None:
+    def _checkpoint(self, checkpoint: Checkpoint) -> Status | None:
         """Take a checkpoint, and record it with all that is new; None where there was no room for one."""
         try:
-            new = self._checkpoints.write(pulse.checkpoint(), "interval")
+            new = self._checkpoints.write(checkpoint, "interval")
         except DiskFull as error:
             logger.warning("checkpoint put off", reason=error.message)
             return None
@@ -239,6 +243,11 @@ class Recorder(Callback):
             LeaseLost: The job belongs to another attempt by now; nothing is recorded.
         """
         self._finish(outcome(plan, fit))
+
+    def cancel(self) -> None:
+        """Record that the job was cancelled before anything was trained; a lost lease is no matter here."""
+        with contextlib.suppress(LeaseLost):
+            self._finish(cancelled())
 
     def fail(self, error: TrainingFailed) -> None:
         """Record that the job failed, and why; a lost lease is no matter here."""

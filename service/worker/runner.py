@@ -22,6 +22,7 @@ from service.spec.plan import Plan
 from service.storage.checkpoints import CheckpointStore
 from service.tables.frame import Frame
 from service.training import devices
+from service.training.callbacks import Stop
 from service.training.frames import load
 from service.training.trainer import Fit, Trainer
 from service.training.warmup import warm_up
@@ -111,6 +112,8 @@ def _run(ref: JobRef, recorder: Recorder, store: CheckpointStore, config: Runner
         logger.warning("lease lost, nothing more is written")
     except (EOFError, BrokenPipeError, ConnectionResetError):
         raise
+    except Stop:
+        recorder.cancel()
     except TrainingFailed as error:
         recorder.fail(error)
     except Exception as error:
