@@ -10,7 +10,7 @@ from service.spec.augmentation import Augmentation
 from service.spec.base import NonNegative, Positive, SpecModel
 from service.spec.limits import Limits, over_limit
 
-__all__ = ["BatchSize", "Device", "Dtype", "EarlyStopping", "TrainingSpec"]
+__all__ = ["BatchSize", "Device", "Dtype", "EarlyStopping", "Shuffle", "TrainingSpec"]
 
 
 def _one_error(value: Any, handler: ValidatorFunctionWrapHandler) -> int | str:  # noqa: ANN401 - any JSON value
@@ -25,9 +25,22 @@ def _one_error(value: Any, handler: ValidatorFunctionWrapHandler) -> int | str: 
         ) from None
 
 
+def _one_way(value: Any, handler: ValidatorFunctionWrapHandler) -> bool | str:  # noqa: ANN401 - any JSON value
+    """Say the same of the ways to shuffle."""
+    try:
+        return handler(value)  # type: ignore[no-any-return]
+    except ValidationError:
+        raise PydanticCustomError(
+            "wrong_type",
+            "To shuffle is true, false or 'blocks'.",
+            {"hint": "Send true or false without quotes; 'blocks' is for tables larger than memory."},
+        ) from None
+
+
 BatchSize = Annotated[Annotated[int, Field(ge=1)] | Literal["full", "auto"], WrapValidator(_one_error)]
 Dtype = Literal["float32", "float64"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Shuffle = Annotated[bool | Literal["blocks"], WrapValidator(_one_way)]
 EngineChoice = Literal["auto", "eager"]
 
 
@@ -52,8 +65,10 @@ class TrainingSpec(SpecModel):
     """Passes over the training rows."""
     batch_size: BatchSize = "full"
     """Rows of one step: a number, `full` for all, `auto` for the largest power of two that fits."""
-    shuffle: bool = True
-    """Draw a new order of the rows for each epoch, as `torch.utils.data.DataLoader` does; no effect when full."""
+    shuffle: Shuffle = True
+    """Draw a new order of the rows for each epoch, as `torch.utils.data.DataLoader` does; no effect when full.
+    `blocks` mixes blocks of 65,536 consecutive rows, 16 at a time, and the rows within these: a table larger than
+    memory is then read once in an epoch, and the rows of a batch come from 16 places of the table."""
     drop_last: bool = False
     """Leave out the last batch of an epoch when it is smaller than the others."""
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None

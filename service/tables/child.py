@@ -25,8 +25,9 @@ ENVIRONMENT = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "ARROW_IO_THREADS": "1",
     "MALLOC_ARENA_MAX": "1",
-    # Blocks of megabytes come and go: given back at once, they leave no holes behind.
-    "MALLOC_MMAP_THRESHOLD_": "262144",
+    # Blocks of megabytes come and go: given back at once, they leave no holes behind. A column of one block is
+    # smaller: fetched anew each time, its pages would cost more than what is done with them.
+    "MALLOC_MMAP_THRESHOLD_": "1048576",
 }
 """To be added to the environment that this process is started with."""
 REFUSAL = "refusal.json"

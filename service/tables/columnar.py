@@ -1,6 +1,7 @@
 """Parquet and Arrow: tables with types, read in batches."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.ipc
 import pyarrow.parquet as pq
+import pyarrow.types as pt
 
-from service.tables.arrow_values import is_list
+from service.tables.arrow_values import is_list, scalar
 from service.tables.dialect import check_names
 from service.tables.orders import Budget, ReadOptions
 from service.tables.sources import BLOCK_ROWS, Block, RowsSource, empty_file, too_many, unreadable
@@ -17,6 +19,8 @@ from service.tables.sources import BLOCK_ROWS, Block, RowsSource, empty_file, to
 __all__ = ["ArrowSource", "ParquetSource"]
 
 _BLOCK_VALUES = 2**22
+_BUFFER_BYTES = 2**20
+"""Of each column of a Parquet file so much is read at a time."""
 _ARROW_FILE = b"ARROW1"
 _WIDE = 1024
 """Values that a list is taken to have, where its type does not say it."""
@@ -33,12 +37,28 @@ class ParquetSource(RowsSource):
             DatasetTooLarge: It says that it has too many rows or columns: a few bytes can hold billions of rows.
         """
         with _translated("Parquet"):
-            self._file = pq.ParquetFile(path)
+            # Read in small steps: read ahead, all row groups would be in memory at the end.
+            self._file = pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES)
         about = self._file.metadata
         if about.num_rows > budget.max_rows:
             raise too_many("rows", budget.max_rows, name="max_rows")
         _check_columns(self._file.schema_arrow, budget)
         self._rows = _rows_at_once(self._file.schema_arrow)
+
+    def survey(self) -> Iterator[Block]:
+        """Give all rows of the columns whose type does not say how they are kept; of the others none.
+
+        Raises:
+            InvalidDataset: The file is damaged.
+        """
+        rows, schema = self._file.metadata.num_rows, self._file.schema_arrow
+        for block in itertools.islice(self.blocks(), 1):
+            yield Block(0, {name: values.slice(0, 0) for name, values in block.columns.items()})
+        unsettled = [field.name for field in schema if not _is_settled(field.type)]
+        if not unsettled:
+            yield Block(rows, {})
+            return
+        yield from self._blocks(unsettled)
 
     def blocks(self) -> Iterator[Block]:
         """Give the rows.
@@ -46,8 +66,11 @@ class ParquetSource(RowsSource):
         Raises:
             InvalidDataset: The file is damaged.
         """
+        return self._blocks(self._file.schema_arrow.names)
+
+    def _blocks(self, names: list[str]) -> Iterator[Block]:
         with _translated("Parquet"):
-            for batch in self._file.iter_batches(self._rows, use_threads=False):
+            for batch in self._file.iter_batches(self._rows, columns=names, use_threads=False):
                 yield _block(batch)
 
 
@@ -115,6 +138,14 @@ def _check_columns(schema: Any, budget: Budget) -> None:  # noqa: ANN401 - pyarr
     if not schema.names:
         raise empty_file("The file has no columns.")
     check_names(schema.names)
+
+
+def _is_settled(kind: Any) -> bool:  # noqa: ANN401 - pyarrow brings no types
+    """Whether a type alone says how a column is kept: whole numbers become others where some are missing or too large."""
+    if pt.is_dictionary(kind):
+        return _is_settled(kind.value_type)
+    known = scalar(kind)
+    return known is not None and not pt.is_decimal(kind) and (known.dtype is None or known.dtype.kind == "f")
 
 
 def _rows_at_once(schema: Any) -> int:  # noqa: ANN401 - pyarrow brings no types

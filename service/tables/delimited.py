@@ -54,6 +54,15 @@ class DelimitedSource:
         self._checked = False
         self._several_lines = False
 
+    def survey(self) -> Iterator[Block]:
+        """Give all rows: only together their texts say what they mean.
+
+        Raises:
+            InvalidDataset: As `blocks`.
+            DatasetTooLarge: As `blocks`.
+        """
+        return self.blocks()
+
     def blocks(self) -> Iterator[Block]:
         """Give the rows as texts.
 

@@ -13,6 +13,8 @@ __all__ = ["MAX_LISTED", "Figures", "with_few_values"]
 
 MAX_LISTED = 200_000
 """Distinct numbers that the schema of one table lists, over all its columns: it travels with every answer."""
+_CACHED = 2**15
+"""Values that are counted at once: they stay in the processor's cache."""
 
 
 class Figures:
@@ -39,8 +41,10 @@ class Figures:
         """Take the next rows in, as numbers of any real type."""
         values = block.reshape(len(block), -1)
         if block.dtype.kind == "f":
-            self._look_for_gaps(values)
-            values = values[np.isfinite(values)]
+            finite = np.isfinite(values)
+            if not finite.all():
+                self._look_for_gaps(values)
+                values = values[finite]
         elif self.inexact_row is None and (at := first_inexact(values)) is not None:
             self.inexact_row = self._seen + at // values.shape[1]
         self._seen += len(block)
@@ -58,6 +62,10 @@ class Figures:
             self.infinite_row = self._seen + int(infinite.argmax())
 
     def _count(self, values: Array) -> None:
+        for start in range(0, len(values), _CACHED):
+            self._count_some(values[start : start + _CACHED])
+
+    def _count_some(self, values: Array) -> None:
         self._minimum = min(self._minimum, float(values.min()))
         self._maximum = max(self._maximum, float(values.max()))
         if self._values is not None:
@@ -67,7 +75,9 @@ class Figures:
             self._join(len(values), np.float64(values.mean(dtype=np.float64)), values)
 
     def _join(self, count: int, mean: np.float64, values: Array) -> None:
-        squares = float(np.square(values.astype(np.float64) - mean).sum())
+        deviations = values.astype(np.float64)
+        deviations -= mean
+        squares = float(np.dot(deviations, deviations))
         total = self._numbers + count
         delta = float(mean) - self._mean
         self._squares += squares + delta * delta * self._numbers * count / total

@@ -232,7 +232,7 @@ class ListReader:
 
     def survey(self, block: Any, first_row: int) -> None:  # noqa: ANN401 - Arrow
         """Look whether all lists have one shape, and none a gap."""
-        if self._odd is not None:
+        if self._odd is not None or len(block) == 0:
             return
         try:
             values, shape = nested(block)

@@ -37,6 +37,15 @@ class JsonLinesSource:
         self._names: dict[str, None] = {}
         self._seen_all = False
 
+    def survey(self) -> Iterator[Block]:
+        """Give all rows: only together their texts say what they mean.
+
+        Raises:
+            InvalidDataset: As `blocks`.
+            DatasetTooLarge: As `blocks`.
+        """
+        return self.blocks()
+
     def blocks(self) -> Iterator[Block]:
         """Give the rows as texts. The first time a block has only the columns of its own rows: the keys to come
         are not known yet, and thousands of empty columns would be looked at for nothing.

@@ -15,7 +15,7 @@ from service.tables.files import Manifest, StoredColumn, sync_files
 from service.tables.interpretation import ColumnReader, Reading, reader_of
 from service.tables.json_lines import JsonLinesSource
 from service.tables.orders import Budget, Format, ReadOptions, ReadOrder
-from service.tables.sources import Finding, Source, empty_file, too_many
+from service.tables.sources import Finding, Source, empty_file, too_many, unreadable
 from service.tables.unpacking import check_room, unpacked
 
 __all__ = ["read_table"]
@@ -62,11 +62,11 @@ def read_table(order: ReadOrder) -> Manifest:
 
 
 def _survey(source: Source, order: ReadOrder) -> tuple[int, dict[str, ColumnReader]]:
-    """Look at all rows once: their number, and what every column is. Arrays say it in their header."""
+    """Find out how many rows there are and what every column is: arrays say it in their header, types often."""
     categories = frozenset(order.options.categories)
     readers: dict[str, ColumnReader] = {}
     rows = 0
-    for block in source.blocks():
+    for block in source.survey():
         if rows + block.rows > order.budget.max_rows:
             raise too_many("rows", order.budget.max_rows, name="max_rows")
         for name, values in block.columns.items():
@@ -131,9 +131,13 @@ def _write(source: Source, readings: Sequence[Reading], rows: int, folder: Path)
         _file(folder / f"column-{number:05}.npy", reading, rows=rows, budget=budget, hold_bytes=hold)
         for number, reading in enumerate(readings)
     ]
+    written = 0
     for block in source.blocks():
         for reading, file in zip(readings, files, strict=True):
             file.append(reading.convert(block.columns[reading.column.name]))
+        written += block.rows
+    if written != rows:
+        raise unreadable(f"The file has {written:,} rows, and says that it has {rows:,}.")
     return files
 
 

@@ -59,6 +59,17 @@ class Source(Protocol):
         """How many rows there are, where the file says it and the first block shows what the columns are."""
         ...
 
+    def survey(self) -> Iterator[Block]:
+        """Give what shows what the columns are and how many rows there are.
+
+        These are the rows of `blocks`; where the type of a column says all, its values may be left out.
+
+        Raises:
+            InvalidDataset: The file is not what it should be.
+            DatasetTooLarge: It has more than the budget allows.
+        """
+        ...
+
     def blocks(self) -> Iterator[Block]:
         """Give the rows in their order.
 
@@ -80,6 +91,14 @@ class RowsSource:
     decimal_comma = False
     moments: Collection[str] = ()
     known_rows: int | None = None
+
+    def survey(self) -> Iterator[Block]:
+        """Give all rows."""
+        return self.blocks()
+
+    def blocks(self) -> Iterator[Block]:
+        """Give the rows in their order."""
+        raise NotImplementedError
 
     def places(self, rows: Sequence[int]) -> dict[int, str]:
         """Count the rows from 1."""

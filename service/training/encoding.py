@@ -20,6 +20,7 @@ __all__ = [
     "Input",
     "as_columns",
     "exponents_of",
+    "filled",
     "image",
     "names",
     "numbers",
@@ -75,13 +76,14 @@ def numbers(one: Input, values: Array) -> Floats:
     """Encode a number, category or vector column as float64 of shape (rows, numbers)."""
     if one.kind == "array":
         return np.asarray(values, dtype=np.float64).reshape(len(values), -1) / one.divisor
-    filled = _filled(one, values)
+    present = filled(one, values)
     if one.kind == "number" or not one.one_hot:
-        return filled.astype(np.float64)[:, np.newaxis]
-    return np.asarray(filled[:, np.newaxis] == np.arange(len(one.categories or ())), dtype=np.float64)
+        return present.astype(np.float64)[:, np.newaxis]
+    return np.asarray(present[:, np.newaxis] == np.arange(len(one.categories or ())), dtype=np.float64)
 
 
-def _filled(one: Input, values: Array) -> Array:
+def filled(one: Input, values: Array) -> Array:
+    """Give the values of a number or category column, its gaps filled."""
     if one.fill is None:
         return values
     gaps = values < 0 if one.kind == "category" else np.isnan(values)

@@ -34,11 +34,10 @@ def require_targets(
     features = rows.between(0, min(2, len(rows))).features
     few = features[:, 0] if objective.spec.roles else features
     shape = scoring.outputs(network, few, block=2).shape[1:]
-    start = 0
-    for batch in scoring.blocks(rows, len(rows) if rows.is_resident else block):
-        stop = start + len(batch.features)
-        objective.require(batch.target, output_shape=shape, rows=positions[start:stop])
-        start = stop
+    step = len(rows) if rows.is_resident else block
+    for start in range(0, len(rows), step):
+        stop = min(start + step, len(rows))
+        objective.require(rows.targets(start, stop), output_shape=shape, rows=positions[start:stop])
 
 
 def require_weights(rows: Rows, *, block: int) -> None:

@@ -31,7 +31,7 @@ class Figures:
 
     @classmethod
     def over(cls, blocks: Iterable[Floats]) -> "Figures":
-        """Take the figures of blocks of shape (rows, columns).
+        """Take the figures of blocks of shape (columns, values): the values of a column lie side by side.
 
         Means and sums of squared deviations of two sets are joined exactly, not by sums of squares, which
         lose the small differences of large numbers (Chan, Golub, LeVeque 1983, equations 2.1).
@@ -39,20 +39,25 @@ class Figures:
         count, mean, squares = 0, np.zeros(0), np.zeros(0)
         low, high = np.zeros(0), np.zeros(0)
         for block in blocks:
-            if len(block) == 0:
+            size = block.shape[1]
+            if size == 0:
                 continue
-            new_mean = block.mean(axis=0)
-            new_squares = np.square(block - new_mean).sum(axis=0)
+            new_mean = block.mean(axis=1)
+            lowest, highest = block.min(axis=1), block.max(axis=1)
+            deviations = block - new_mean[:, np.newaxis]
+            new_squares = np.einsum("cv,cv->c", deviations, deviations)
             if count == 0:
                 mean, squares = np.zeros_like(new_mean), np.zeros_like(new_mean)
-                low, high = block.min(axis=0), block.max(axis=0)
-            total = count + len(block)
+                low, high = lowest, highest
+            total = count + size
             delta = new_mean - mean
-            squares = squares + new_squares + np.square(delta) * (count * len(block) / total)
-            mean = mean + delta * (len(block) / total)
-            low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
+            squares = squares + new_squares + np.square(delta) * (count * size / total)
+            mean = mean + delta * (size / total)
+            low, high = np.minimum(low, lowest), np.maximum(high, highest)
             count = total
-        return cls(mean, np.sqrt(squares / max(1, count)), low, high)
+        # The mean of equal numbers is rounded: they would seem to vary.
+        std = np.where(high > low, np.sqrt(squares / max(1, count)), 0.0)
+        return cls(mean, std, low, high)
 
     def scaling(self, how: str, position: int) -> tuple[float, float]:
         """Give (shift, scale) of a column; a column that does not vary is only shifted."""

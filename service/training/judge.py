@@ -10,7 +10,7 @@ import torch
 from service.spec.metrics import METRICS, Task, task_of
 from service.spec.plan import Plan
 from service.training.metrics import metrics_of
-from service.training.objective import Objective
+from service.training.objective import Objective, Outputs
 from service.training.preparation import Preparation
 from service.training.rows import Rows
 from service.training.scoring import blocks, mean_loss
@@ -29,10 +29,17 @@ class Score:
     Attributes:
         losses: Of train, dev and test; None where there are no such rows, or it is not finite.
         metrics: By part, then by name.
+        is_whole: Whether the judging came to its end.
     """
 
     losses: Mapping[str, float | None]
     metrics: Mapping[str, Mapping[str, Any]]
+    is_whole: bool = True
+
+    @classmethod
+    def unknown(cls) -> "Score":
+        """Give that of a network whose judging was ended."""
+        return cls(dict.fromkeys(PARTS), {}, is_whole=False)
 
 
 class Judge:
@@ -59,27 +66,29 @@ class Judge:
         losses: dict[str, float | None] = dict.fromkeys(PARTS)
         metrics = {}
         for part, some in rows.items():
-            loss = mean_loss(self._objective, network, some, block=self._block)
+            kept = _Kept(limit=MAX_NUMBERS if self.names else 0)
+            loss = mean_loss(self._objective, network, some, block=self._block, seen=kept.see)
             losses[part] = loss if loss - loss == 0 else None
             if losses[part] is not None and self.names:
-                metrics[part] = self.metrics(network, some, preparation)
+                metrics[part] = self._metrics(kept, preparation)
         return Score(losses, metrics)
 
     def metrics(self, network: torch.nn.Module, rows: Rows, preparation: Preparation) -> dict[str, Any]:
         """Compute the metrics of a network on one part, in raw units."""
         training = network.training
         network.eval()
-        found, targets, count = [], [], 0
+        kept = _Kept(limit=MAX_NUMBERS)
         with torch.inference_mode():
             for batch in blocks(rows, self._block):
-                found.append(network(batch.features).cpu())
-                targets.append(batch.target.cpu())
-                count += found[-1].numel()
-                if count >= MAX_NUMBERS:
+                kept.see(network(batch.features), batch.target)
+                if kept.is_full:
                     break
         network.train(training)
-        predictions = self._objective.predictions(torch.cat(found))
-        truth = self._objective.truth(torch.cat(targets))
+        return self._metrics(kept, preparation)
+
+    def _metrics(self, kept: "_Kept", preparation: Preparation) -> dict[str, Any]:
+        outputs, targets = kept.taken()
+        predictions, truth = self._objective.predictions(outputs), self._objective.truth(targets)
         if preparation.target.scale:
             values = preparation.target.to_raw(predictions.values)
             predictions, truth = (
@@ -87,3 +96,30 @@ class Judge:
                 preparation.target.to_raw(truth),
             )
         return metrics_of(self.names, task=self._task, predictions=predictions, truth=truth)
+
+
+class _Kept:
+    """What a network gave for the first rows, and their targets, on the CPU."""
+
+    def __init__(self, *, limit: int) -> None:
+        self._left = limit
+        self._outputs: list[torch.Tensor] = []
+        self._targets: list[torch.Tensor] = []
+
+    @property
+    def is_full(self) -> bool:
+        return self._left <= 0
+
+    def see(self, outputs: Outputs, target: torch.Tensor) -> None:
+        """Keep a block, unless there are enough; those of a loss that compares inputs have no metrics."""
+        if self.is_full or isinstance(outputs, tuple):
+            return
+        self._outputs.append(outputs.cpu())
+        self._targets.append(target.cpu())
+        self._left -= outputs.numel()
+
+    def taken(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give all of it, and keep nothing: millions of numbers would be in memory twice."""
+        outputs, targets = torch.cat(self._outputs), torch.cat(self._targets)
+        self._outputs, self._targets = [], []
+        return outputs, targets

@@ -60,7 +60,7 @@ class Loop:
         self.stop: str | None = None
         self.trained: Trained | None = None
         self._spec, self._dev, self._pulses, self._further = spec, case.dev, case.pulses, case.further
-        self._block = case.block
+        self._block, self._count = case.block, len(rows)
         self.batches = Batches(
             rows,
             batch_rows=case.batch_rows,
@@ -202,6 +202,7 @@ class Loop:
         """Do one pass over the rows; the loss is the mean over them, each batch taken before its step."""
         if len(self.batches) == 1:
             # The mean of one batch is its loss, to the last bit; weighing it by its rows would round.
+            self._pulses.expect(self._count, since=self._done(), until=self._done(1.0))
             (whole,) = self.batches.epoch()
             return self._step(whole)
         cursor = self._cursor
@@ -224,15 +225,16 @@ class Loop:
 
     def _closes(self, loss: float) -> bool:
         """Record a completed epoch; tell whether the training is to stop early after it."""
+        values = {"train_loss": loss, "learning_rate": float(self.steps.optimizer.param_groups[0]["lr"])}
+        # First what reads rows: while it does, a callback may end the training, in the midst of the epoch then.
+        if self._dev is not None:
+            values["dev_loss"] = mean_loss(self.objective, self.network, self._dev, block=self._block)
+        if self._further is not None:
+            values |= self._further(self._epoch + 1)
         self._finite, self._fresh = self._fresh, self._finite
         self._epoch += 1
         self._first_loss = loss if self._first_loss is None else self._first_loss
-        values = {"train_loss": loss, "learning_rate": float(self.steps.optimizer.param_groups[0]["lr"])}
-        if self._dev is not None:
-            values["dev_loss"] = mean_loss(self.objective, self.network, self._dev, block=self._block)
         self._schedule.after_epoch(train_loss=loss, dev_loss=values.get("dev_loss"))
-        if self._further is not None:
-            values |= self._further(self._epoch)
         self._pulses.record(values)
         return self._watch is not None and self._watch.is_over(self._epoch, values)
 

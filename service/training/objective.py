@@ -22,7 +22,7 @@ from service.spec.losses import (
     Target,
 )
 
-__all__ = ["Objective", "Predictions"]
+__all__ = ["Objective", "Outputs", "Predictions"]
 
 Network = Callable[[Tensor], Tensor]
 Outputs = Tensor | tuple[Tensor, ...]

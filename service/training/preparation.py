@@ -15,14 +15,17 @@ from service.tables.frame import Array, Frame
 from service.training import encoding
 from service.training.encoding import Input
 from service.training.figures import Figures, most_frequent
+from service.training.positions import Positions
+from service.training.reader import Heard, Reader, nobody
 from service.training.rows import Batch
 
 __all__ = ["Preparation", "TargetCode", "fitted"]
 
 BLOCK_NUMBERS = 2**22
 """Numbers that are encoded at once, 32 MiB: the memory that a large table takes beside its result."""
+CACHED_ROWS = 8192
+"""Rows of a table of numbers that are put together at once: their columns stay in the processor's cache."""
 Floats = npt.NDArray[np.float64]
-Positions = npt.NDArray[np.int64]
 
 
 class _Fitted(BaseModel):
@@ -102,25 +105,70 @@ class Preparation(_Fitted):
             Shape (rows, *shape), in the network's dtype.
         """
         names = self.feature_names if role is None else self.roles[role]
+        if self.is_numbers:
+            return torch.from_numpy(self._side_by_side(columns, names))
         return self._scaled(self.encoded(columns, names))
 
     def batch(self, frame: Frame, rows: Positions | slice) -> Batch:
-        """Encode features, target and weights of some rows.
+        """Encode features, target and weights of some rows."""
+        return self.of({name: frame.arrays[name][rows] for name in self.columns})
+
+    def of(self, columns: Mapping[str, Array]) -> Batch:
+        """Encode features, target and weights of these rows: arrays of one length, of all `columns`.
 
         Several roles are stacked along a second axis: shape (rows, roles, *shape).
         """
-        columns = {name: array[rows] for name, array in frame.arrays.items() if name in self._columns()}
         by_role = [self.features(columns, role=role) for role in self.roles]
         features = by_role[0] if len(by_role) == 1 else torch.stack(by_role, dim=1)
-        target = encoding.target(self.target, columns, rows=len(features), dtype=self._torch_dtype)
         weight = None
         if self.weight is not None:
             weight = torch.from_numpy(columns[self.weight].astype(np.float64)).to(self._torch_dtype)
-        return Batch(features, target, weight)
+        return Batch(features, self.targets(columns, rows=len(features)), weight)
 
-    def _columns(self) -> set[str]:
-        used = {name for names in self.roles.values() for name in names}
-        return {*used, *self.target.names, *self.target.lengths, *([self.weight] if self.weight else [])}
+    def targets(self, columns: Mapping[str, Array], *, rows: int) -> torch.Tensor:
+        """Encode the target of so many rows: only its `target_columns` are needed."""
+        return encoding.target(self.target, columns, rows=rows, dtype=self._torch_dtype)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns that a batch needs."""
+        features = (name for names in self.roles.values() for name in names)
+        return tuple(
+            dict.fromkeys((*features, *self.target_columns, *([self.weight] if self.weight else [])))
+        )
+
+    @property
+    def target_columns(self) -> tuple[str, ...]:
+        """Those of them that the target needs."""
+        return (*self.target.names, *self.target.lengths)
+
+    @property
+    def is_numbers(self) -> bool:
+        """Whether each column becomes one number, as it is or scaled."""
+        return self.exponents is None and all(one.kind == "number" for one in self.inputs)
+
+    def _side_by_side(self, columns: Mapping[str, Array], names: tuple[str, ...]) -> Array:
+        """Put columns of numbers into the table that the network takes, a few rows of all at a time.
+
+        Scaled in float64 and then rounded, as all that is encoded: but no table in float64 is made of it.
+        """
+        rows = len(columns[names[0]])
+        table = np.empty((rows, len(names)), self.dtype)
+        for start in range(0, rows, CACHED_ROWS):
+            some = slice(start, start + CACHED_ROWS)
+            for place, (one, name) in enumerate(zip(self.inputs, names, strict=True)):
+                # What the network's number format cannot hold becomes infinite, and is told as such.
+                with np.errstate(over="ignore", invalid="ignore"):
+                    table[some, place] = self._number(place, encoding.filled(one, columns[name][some]))
+        return table
+
+    def _number(self, place: int, values: Array) -> Array:
+        if not self.scale:
+            return values if values.dtype == self.dtype else values.astype(np.float64)
+        scaled = values.astype(np.float64)
+        scaled -= self.shift[place]
+        scaled /= self.scale[place]
+        return scaled
 
     @property
     def _torch_dtype(self) -> torch.dtype:
@@ -147,18 +195,19 @@ class Preparation(_Fitted):
         return encoded.to(self._torch_dtype).contiguous()
 
 
-def fitted(plan: Plan, frame: Frame, rows: Positions) -> Preparation:
-    """Fit a preparation on the training rows.
+def fitted(plan: Plan, frame: Frame, rows: Positions, *, heard: Heard = nobody) -> Preparation:
+    """Fit a preparation on the training rows, in one pass over what is scaled.
 
     Args:
         plan: Of the effective spec.
         frame: All rows of the job.
         rows: Positions of the training rows.
+        heard: Is told of the rows as they are read; whatever it raises ends the pass.
 
     Raises:
         TrainingFailed: `missing_values`, when a column has nothing to fill its gaps with.
     """
-    spec = plan.spec
+    spec, reader = plan.spec, Reader(frame, heard)
     lengths = spec.data.lengths
     roles = dict(spec.data.roles())
     inputs = _inputs(plan, frame, rows, roles)
@@ -181,8 +230,8 @@ def fitted(plan: Plan, frame: Frame, rows: Positions) -> Preparation:
         weight=spec.data.weight,
         dtype=spec.training.dtype,
     )
-    shift, scale = _input_scaling(plan, unscaled, frame, rows)
-    target = unscaled.target.model_copy(update=_target_scaling(plan, frame, rows))
+    shift, scale = _input_scaling(plan, unscaled, reader, rows)
+    target = unscaled.target.model_copy(update=_target_scaling(plan, reader, rows))
     return unscaled.model_copy(update={"shift": shift, "scale": scale, "target": target})
 
 
@@ -238,26 +287,39 @@ def _divisor(plan: Plan, values: Array) -> float:
 
 
 def _input_scaling(
-    plan: Plan, unscaled: Preparation, frame: Frame, rows: Positions
+    plan: Plan, unscaled: Preparation, reader: Reader, rows: Positions
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Compute shift and scale of each number (or channel) over the training rows; nothing where none is scaled."""
     wanted = _wanted_scaling(plan, unscaled)
     if set(wanted) == {"none"}:
         return (), ()
-    figures = Figures.over(_encoded_blocks(unscaled, frame, rows))
+    figures = Figures.over(_encoded_blocks(unscaled, reader, rows))
     pairs = [figures.scaling(how, position) for position, how in enumerate(wanted)]
     return tuple(shift for shift, _ in pairs), tuple(scale for _, scale in pairs)
 
 
-def _encoded_blocks(unscaled: Preparation, frame: Frame, rows: Positions) -> Iterator[Floats]:
-    """Give the unscaled inputs of some rows at a time: shape (values, numbers or channels)."""
+def _encoded_blocks(unscaled: Preparation, reader: Reader, rows: Positions) -> Iterator[Floats]:
+    """Give the unscaled inputs of some rows at a time: shape (numbers or channels, values)."""
     size = max(1, BLOCK_NUMBERS // max(1, math.prod(unscaled.shape)))
     for start in range(0, len(rows), size):
-        block = rows[start : start + size]
         for names in unscaled.roles.values():
-            columns = {name: frame.arrays[name][block] for name in names}
-            encoded = unscaled.encoded(columns, names).double().numpy()
-            yield np.moveaxis(encoded, 1, -1).reshape(-1, encoded.shape[1]) if encoded.ndim > 2 else encoded  # noqa: PLR2004 - an image
+            columns = reader.read(names, rows[start : start + size])
+            yield from _by_number(unscaled, columns, names)
+
+
+def _by_number(
+    unscaled: Preparation, columns: Mapping[str, Array], names: tuple[str, ...]
+) -> Iterator[Floats]:
+    if not unscaled.is_numbers:
+        encoded = unscaled.encoded(columns, names).double().numpy()
+        yield np.ascontiguousarray(np.moveaxis(encoded, 1, 0)).reshape(encoded.shape[1], -1)
+        return
+    for start in range(0, len(columns[names[0]]), CACHED_ROWS):
+        some = slice(start, start + CACHED_ROWS)
+        filled = (
+            encoding.filled(one, columns[n][some]) for one, n in zip(unscaled.inputs, names, strict=True)
+        )
+        yield np.stack([values.astype(np.float64) for values in filled])
 
 
 def _wanted_scaling(plan: Plan, unscaled: Preparation) -> list[str]:
@@ -279,12 +341,19 @@ def _wanted_scaling(plan: Plan, unscaled: Preparation) -> list[str]:
     ]
 
 
-def _target_scaling(plan: Plan, frame: Frame, rows: Positions) -> dict[str, tuple[float, ...]]:
+def _target_scaling(plan: Plan, reader: Reader, rows: Positions) -> dict[str, tuple[float, ...]]:
     how = plan.spec.preprocessing.target_scaling
     if how == "none" or plan.spec.loss.target != "values":
         return {}
-    columns = [encoding.as_columns(frame.arrays[name][rows]) for name in plan.spec.data.target_names]
-    table = np.concatenate(columns, axis=1)
-    figures = Figures.over([table])
-    pairs = [figures.scaling(how, position) for position in range(table.shape[1])]
+    width = sum(math.prod(column.shape) for column in plan.targets)
+    figures = Figures.over(_target_blocks(plan.spec.data.target_names, width, reader, rows))
+    pairs = [figures.scaling(how, position) for position in range(width)]
     return {"shift": tuple(s for s, _ in pairs), "scale": tuple(s for _, s in pairs)}
+
+
+def _target_blocks(names: tuple[str, ...], width: int, reader: Reader, rows: Positions) -> Iterator[Floats]:
+    """Give the targets of some rows at a time: shape (numbers, rows)."""
+    size = max(1, BLOCK_NUMBERS // width)
+    for start in range(0, len(rows), size):
+        columns = reader.read(names, rows[start : start + size])
+        yield np.concatenate([encoding.as_columns(columns[name]).T for name in names])

@@ -1,5 +1,6 @@
 """The rows of one part of a job as tensors, and the order in which they are trained on."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 
 from service.exceptions import TrainingFailed
+from service.spec.training import Shuffle
 
 __all__ = ["DTYPES", "Batch", "Batches", "Rows", "Stretch", "Table", "require_finite"]
 
@@ -46,12 +48,21 @@ class Rows(Protocol):
 
     def __len__(self) -> int: ...
 
+    @property
+    def window(self) -> int:
+        """How many rows are best taken together."""
+        ...
+
     def take(self, order: torch.Tensor) -> Batch:
-        """Gather the rows of these positions (int64), in this order."""
+        """Gather the rows of these positions (int32 or int64), in this order."""
         ...
 
     def between(self, start: int, stop: int) -> Batch:
         """Give consecutive rows."""
+        ...
+
+    def targets(self, start: int, stop: int) -> torch.Tensor:
+        """Give the targets of consecutive rows."""
         ...
 
     def stretch(self, start: int, stop: int, order: torch.Tensor | None) -> Stretch:
@@ -85,6 +96,15 @@ class Table:
     def tensors(self) -> list[torch.Tensor]:
         """Features, target and, where there are any, weights."""
         return [self.features, self.target, *([] if self.weight is None else [self.weight])]
+
+    @property
+    def window(self) -> int:
+        """As many as stay in the cache."""
+        return max(1, WINDOW_BYTES // sum(one[:1].nbytes for one in self.tensors))
+
+    def targets(self, start: int, stop: int) -> torch.Tensor:
+        """Give the targets of consecutive rows, as a view."""
+        return self.target[start:stop]
 
     def stretch(self, start: int, stop: int, order: torch.Tensor | None) -> Stretch:
         """Give a batch in one piece."""
@@ -127,7 +147,10 @@ def require_finite(batch: Batch) -> None:
         TrainingFailed: `data_not_finite`, when there is NaN or infinity.
     """
     for name, tensor in (("features", batch.features), ("target", batch.target)):
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        # A sum is not finite where one of its numbers is not; it may also be beyond the format by itself.
+        if tensor.is_floating_point() and not (
+            math.isfinite(float(tensor.sum())) or bool(torch.isfinite(tensor).all())
+        ):
             raise TrainingFailed(
                 "data_not_finite",
                 f"The {name} hold values that are not finite numbers in {str(tensor.dtype).removeprefix('torch.')}.",
@@ -136,25 +159,24 @@ def require_finite(batch: Batch) -> None:
 
 
 class Batches:
-    """The batches of each epoch, in exactly the order of `DataLoader(shuffle=True, generator=…)`.
+    """The batches of each epoch, in exactly the order of `DataLoader(shuffle=True, generator=…)`, or mixed by blocks.
 
     A DataLoader costs more than the training of a small model. For an epoch it draws a base seed and
     two permutations from its generator; drawing the same here gives the same rows in the same order.
-    Rows in memory are gathered some batches at a time and handed out as views; others are read batch by batch.
+    A window of several batches is gathered, or read, at a time, and handed out as views; batches of rows that are not
+    in memory and larger than a window are read piece by piece.
     """
 
     def __init__(
-        self, rows: Rows, *, batch_rows: int, shuffle: bool, seed: int, drop_last: bool = False
+        self, rows: Rows, *, batch_rows: int, shuffle: Shuffle, seed: int, drop_last: bool = False
     ) -> None:
         self._rows = rows
         self._batch_rows = min(batch_rows, len(rows))
-        self._shuffle = shuffle and batch_rows < len(rows)
+        self._shuffle = shuffle if batch_rows < len(rows) else False
         self._generator = torch.Generator().manual_seed(seed)
         self._before = self._generator.get_state()
         self._stops = self._ends(drop_last=drop_last)
         is_whole = rows.is_resident and self._batch_rows == len(rows)
-        row_bytes = 1 if not isinstance(rows, Table) else sum(one[:1].nbytes for one in rows.tensors)
-        self._window = max(1, WINDOW_BYTES // (row_bytes * self._batch_rows))
         self._whole = [rows.between(0, len(rows))] if is_whole else []
 
     def _ends(self, *, drop_last: bool) -> list[tuple[int, int]]:
@@ -194,19 +216,22 @@ class Batches:
         if self._whole:
             return iter(self._whole)
         order = self.order()
-        if not self._rows.is_resident:
-            return (self._rows.stretch(start, stop, order) for start, stop in self._stops[done:])
-        if order is None:
-            return _cut(self._rows, self._stops[done:])
-        return self._shuffled(order, self._stops[done:])
+        ahead = self._stops[done:]
+        if not self._rows.is_resident and self._batch_rows > self._rows.window:
+            return (self._rows.stretch(start, stop, order) for start, stop in ahead)
+        if self._rows.is_resident and order is None:
+            return _cut(self._rows, ahead)
+        return self._windows(order, ahead)
 
-    def _shuffled(self, order: torch.Tensor, stops: Sequence[tuple[int, int]]) -> Iterator[Batch]:
-        """Gather a window of batches at a time: so what is gathered is still in the cache when it is trained on."""
-        for first in range(0, len(stops), self._window):
-            some = stops[first : first + self._window]
+    def _windows(self, order: torch.Tensor | None, stops: Sequence[tuple[int, int]]) -> Iterator[Batch]:
+        """Take a window of batches at a time: so what is gathered is still in the cache when it is trained on."""
+        together = max(1, self._rows.window // self._batch_rows)
+        for first in range(0, len(stops), together):
+            some = stops[first : first + together]
             start, stop = some[0][0], some[-1][1]
-            gathered = Table(*self._rows.take(order[start:stop]))
-            yield from _cut(gathered, [(low - start, high - start) for low, high in some])
+            taken = self._rows.between(start, stop) if order is None else self._rows.take(order[start:stop])
+            yield from _cut(Table(*taken), [(low - start, high - start) for low, high in some])
+            del taken  # Or it would be in memory while the next one is read.
 
     def state_dict(self, *, in_epoch: bool) -> dict[str, Any]:
         """Give what the order of the rows follows from: that of the next epoch, or once more that of the present one.
@@ -222,10 +247,14 @@ class Batches:
 
     def _next_order(self) -> torch.Tensor:
         self._before = self._generator.get_state()
+        count = len(self._rows)
+        if self._shuffle == "blocks":
+            return _mixed_by_blocks(count, self._generator)
         torch.empty((), dtype=torch.int64).random_(generator=self._generator)
-        order = torch.randperm(len(self._rows), generator=self._generator)
-        # Of the second permutation only what it draws is needed: a number of 32 bits for each row but the last.
-        torch.empty(len(self._rows) - 1, dtype=torch.int32).random_(generator=self._generator)
+        # The same order in half of the memory; it is the length of the table that makes that matter.
+        dtype = torch.int64 if self._rows.is_resident or count > MOST_INT32 else torch.int32
+        order = torch.randperm(count, generator=self._generator, dtype=dtype)
+        _skip_permutation(count, self._generator)
         return order
 
 
@@ -242,3 +271,35 @@ def _cut(rows: Rows, stops: Sequence[tuple[int, int]]) -> Iterator[Batch]:
 def _stays_aligned(tensor: torch.Tensor, rows: int) -> bool:
     step = tensor.stride(0) * tensor.element_size() * rows
     return tensor.data_ptr() % ALIGNMENT == 0 and step % ALIGNMENT == 0
+
+
+BLOCK_ROWS = 2**16
+BLOCKS_TOGETHER = 16
+"""How `blocks` mixes, for ever: another number would be another order, and a checkpoint could not be gone on from."""
+
+
+def _mixed_by_blocks(count: int, generator: torch.Generator) -> torch.Tensor:
+    """Draw the blocks in any order, some together, and the rows of these in any order; each row comes once."""
+    drawn = torch.randperm(-(-count // BLOCK_ROWS), generator=generator)
+    groups = []
+    for blocks in torch.split(drawn, BLOCKS_TOGETHER):
+        starts = (blocks * BLOCK_ROWS).tolist()
+        rows = torch.cat([torch.arange(start, min(start + BLOCK_ROWS, count)) for start in starts])
+        mixed = rows[torch.randperm(len(rows), generator=generator)]
+        groups.append(mixed.int() if count <= MOST_INT32 else mixed)
+    return torch.cat(groups)
+
+
+MOST_INT32 = 2**31 - 1
+ONE_WORD_EACH = 2**32 // 20
+"""Up to so many rows `randperm` draws one number of 32 bits for each row but the last, else one of 64."""
+SKIPPED_AT_ONCE = 2**20
+
+
+def _skip_permutation(count: int, generator: torch.Generator) -> None:
+    """Leave a generator as `randperm(count)` leaves it: its numbers are drawn, no rows are swapped."""
+    if count >= ONE_WORD_EACH:
+        torch.randperm(count, generator=generator)
+        return
+    for left in range(count - 1, 0, -SKIPPED_AT_ONCE):
+        torch.empty(min(left, SKIPPED_AT_ONCE), dtype=torch.int32).random_(generator=generator)

@@ -12,10 +12,12 @@ from service.spec.plan import part_sizes
 from service.spec.preprocessing import PreprocessingSpec
 from service.spec.schema import Column
 from service.tables.frame import Frame
+from service.tables.pages import release
+from service.training.positions import Positions, all_of, compact
 
 __all__ = ["Parts", "folded", "split", "usable_rows"]
 
-Positions = npt.NDArray[np.int64]
+SPREAD_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,20 @@ def usable_rows(frame: Frame, preprocessing: PreprocessingSpec, columns: tuple[C
     Raises:
         TrainingFailed: `too_few_rows`, when fewer than two are left.
     """
+    dropping = [c for c in columns if c.missing and preprocessing.treatment(c).missing == "drop"]
+    usable = _complete(frame, dropping) if dropping else all_of(len(frame))
+    return _at_least(usable, 2, "After the rows with missing values are dropped")
+
+
+def _complete(frame: Frame, columns: list[Column]) -> Positions:
+    """Give the rows that have a value in each of these columns."""
     keep = np.ones(len(frame), dtype=bool)
     for column in columns:
-        if column.missing and preprocessing.treatment(column).missing == "drop":
-            values = frame.arrays[column.name]
-            keep &= values >= 0 if column.kind == "category" else ~np.isnan(values)
-    return _at_least(np.flatnonzero(keep), 2, "After the rows with missing values are dropped")
+        values = frame.arrays[column.name]
+        keep &= values >= 0 if column.kind == "category" else ~np.isnan(values)
+        if frame.is_mapped:
+            release(values)
+    return compact(np.flatnonzero(keep), rows=len(frame))
 
 
 def split(evaluation: EvaluationSpec, frame: Frame, usable: Positions) -> Parts:
@@ -122,8 +132,11 @@ def _mixed(rows: Positions, frame: Frame, stratify: str | None, *, seed: int) ->
 
 def _spread(rows: int, marked: int) -> npt.NDArray[np.bool_]:
     """Mark exactly `marked` of `rows`, evenly spread."""
-    counts = np.arange(rows + 1) * marked // max(1, rows)
-    return np.diff(counts) > 0
+    marks = np.empty(rows, dtype=bool)
+    for start in range(0, rows, SPREAD_AT_ONCE):
+        stop = min(start + SPREAD_AT_ONCE, rows)
+        marks[start:stop] = np.diff(np.arange(start, stop + 1) * marked // rows) > 0
+    return marks
 
 
 def _cut(ordered: Positions, train: int, dev: int) -> Parts:

@@ -89,7 +89,7 @@ def _run(members: Sequence[_Member]) -> None:
 
 def _failures(trainings: Sequence[Training]) -> Sequence[Exception | None]:
     walks = [one for one in trainings if isinstance(one, QuadraticTraining)]
-    if walks:
+    if len(walks) > 1:
         walk(walks)
         return [one.failure for one in walks]
     loops = [one for one in trainings if isinstance(one, Loop)]

@@ -1,5 +1,6 @@
 """Rows of a stored dataset that are read and encoded when they are asked for, in bounded memory."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -7,15 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from service.tables.frame import Frame
-from service.tables.pages import release
+from service.tables.frame import Array
+from service.training.positions import Positions
 from service.training.preparation import Preparation
+from service.training.reader import Reader
 from service.training.rows import Batch, Stretch, require_finite
 
 __all__ = ["StoredRows"]
 
-RELEASE_BYTES = 64 * 2**20
-"""After reading so much, the pages of the files are given back: the kernel would keep them in the process."""
+WINDOW_BYTES = 64 * 2**20
+"""Rows that several batches need are read together, up to so many bytes: one way through the files serves them all."""
 
 
 @dataclass(slots=True)
@@ -23,19 +25,18 @@ class StoredRows:
     """Rows on disk.
 
     Attributes:
-        frame: Columns, mapped from files.
+        reader: Reads the columns.
         preparation: Encodes them.
-        positions: Which rows of the frame; int64.
+        positions: Which rows of the frame.
         block: Rows that are encoded at once.
         device: Where the batches go.
     """
 
-    frame: Frame
+    reader: Reader
     preparation: Preparation
-    positions: npt.NDArray[np.int64]
+    positions: Positions
     block: int
     device: torch.device
-    _read: int = 0
 
     @property
     def is_resident(self) -> bool:
@@ -45,23 +46,29 @@ class StoredRows:
     def __len__(self) -> int:
         return len(self.positions)
 
+    @property
+    def window(self) -> int:
+        """Rows that are best read together: as many as `WINDOW_BYTES` hold."""
+        numbers = math.prod(self.preparation.shape) * len(self.preparation.roles)
+        row_bytes = numbers * np.dtype(self.preparation.dtype).itemsize
+        return max(1, WINDOW_BYTES // max(1, row_bytes))
+
     def take(self, order: torch.Tensor) -> Batch:
         """Read the rows of these positions, in this order."""
         # Files are read from front to back; the rows are put into their order in memory.
-        wanted = self.positions[order.numpy()]
-        ascending = np.argsort(wanted, kind="stable")
-        batch = self._encoded(wanted[ascending])
-        back = torch.from_numpy(np.argsort(ascending, kind="stable"))
-        weight = None if batch.weight is None else batch.weight[back]
-        return Batch(batch.features[back], batch.target[back], weight)
+        ascending, places = _ascending(self.positions[order.numpy()])
+        features, target, weight = self._read(ascending)
+        weight = None if weight is None else weight.index_select(0, places)
+        return self._moved(Batch(features.index_select(0, places), target.index_select(0, places), weight))
 
     def between(self, start: int, stop: int) -> Batch:
         """Read consecutive rows."""
-        rows = self.positions[start:stop]
-        consecutive = (
-            len(rows) > 0 and rows[-1] - rows[0] == len(rows) - 1 and bool(np.all(np.diff(rows) == 1))
-        )
-        return self._encoded(slice(int(rows[0]), int(rows[-1]) + 1) if consecutive else rows)
+        return self._moved(self._read(self.positions[start:stop]))
+
+    def targets(self, start: int, stop: int) -> torch.Tensor:
+        """Read the targets of consecutive rows, and nothing else."""
+        columns = self.reader.read(self.preparation.target_columns, self.positions[start:stop])
+        return self.preparation.targets(columns, rows=stop - start).to(self.device)
 
     def stretch(self, start: int, stop: int, order: torch.Tensor | None) -> Stretch:
         """Give a batch to be read in pieces of `block` rows; one that fits into a piece is read at once."""
@@ -84,15 +91,30 @@ class StoredRows:
         if self.preparation.weight is None:
             return float(stop - start)
         rows = self.positions[start:stop] if order is None else self.positions[order[start:stop].numpy()]
-        return float(self.frame.arrays[self.preparation.weight][rows].astype(np.float64).sum())
+        return float(self._column(self.preparation.weight, rows).astype(np.float64).sum())
 
-    def _encoded(self, rows: npt.NDArray[np.int64] | slice) -> Batch:
-        batch = self.preparation.batch(self.frame, rows)
+    def _column(self, name: str, rows: Positions) -> Array:
+        return self.reader.read([name], rows)[name]
+
+    def _read(self, rows: Positions) -> Batch:
+        batch = self.preparation.of(self.reader.read(self.preparation.columns, rows))
         require_finite(batch)
-        self._read += batch.features.nbytes
-        if self._read > RELEASE_BYTES:
-            self._read = 0
-            for array in self.frame.arrays.values() if self.frame.is_mapped else ():
-                release(array)
+        return batch
+
+    def _moved(self, batch: Batch) -> Batch:
         weight = None if batch.weight is None else batch.weight.to(self.device)
         return Batch(batch.features.to(self.device), batch.target.to(self.device), weight)
+
+
+def _ascending(wanted: Positions) -> tuple[npt.NDArray[np.int64], torch.Tensor]:
+    """Sort positions, and give for each of them as they came its place among the sorted ones.
+
+    Position and place are sorted as one number: that is several times faster than an argsort.
+    """
+    count = len(wanted)
+    bits = count.bit_length()
+    keys = (wanted.astype(np.int64) << bits) | np.arange(count)
+    keys.sort()
+    places = np.empty(count, np.int64)
+    places[keys & ((1 << bits) - 1)] = np.arange(count)
+    return keys >> bits, torch.from_numpy(places)

@@ -1,6 +1,7 @@
 """All trainings of one job: one of them, or restarts from several seeds, or the folds of a cross-validation."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,7 @@ from service.spec.job import JobSpec
 from service.spec.plan import Plan
 from service.tables.frame import Frame
 from service.training import engines, randomness
-from service.training.callbacks import Callback, Pulses
+from service.training.callbacks import Callback, Phase, Pulses, Stop
 from service.training.case import Case, Further
 from service.training.checkpoint import Checkpoint, must_fit
 from service.training.columns import columns_in_use
@@ -24,6 +25,7 @@ from service.training.initial import start_from
 from service.training.judge import Judge, Score
 from service.training.objective import Objective
 from service.training.preparation import Preparation, fitted
+from service.training.reader import Reader
 from service.training.rows import DTYPES, Rows, Table, require_finite
 from service.training.splits import Parts, folded, split, usable_rows
 from service.training.stability import largest_stable_lr
@@ -123,6 +125,10 @@ class _Candidate:
     tensors: dict[str, torch.Tensor]
 
 
+A_LITTLE = 0.05
+"""What a phase that reads only some of the rows, or none, counts for among the passes over all of them."""
+
+
 class Trainer:
     """Trains one job: `Trainer(plan, frame, callbacks=[…]).fit()`.
 
@@ -164,7 +170,8 @@ class Trainer:
         dtype = DTYPES[self.spec.training.dtype]
         self._objective = Objective(self.spec.loss, device=self._device, dtype=dtype)
         self._judge = Judge(plan, self._objective, block=self._block)
-        self._pulses = Pulses(callbacks, self._series(), state=self._state_dict, share=1 / plan.runs)
+        self._pulses = Pulses(callbacks, self._series(), state=self._state_dict)
+        self._reader = Reader(frame, self._pulses.heard)
         self._runs: list[Run] = []
         self._kept: _Candidate | None = None
         self._training: Training | None = None
@@ -182,7 +189,8 @@ class Trainer:
 
         Raises:
             TrainingFailed: The data cannot be trained on.
-            CheckpointUnusable: The checkpoint is not one of this job; before any step or pulse.
+            CheckpointUnusable: The checkpoint is not one of this job; before any step.
+            Stop: A callback stopped it before anything was trained.
         """
         for training in self.trainings():
             training.run()
@@ -192,14 +200,21 @@ class Trainer:
         """Give one training after the other, each to be run before the next is asked for; once.
 
         Raises:
-            TrainingFailed, CheckpointUnusable: As `fit`.
+            TrainingFailed, CheckpointUnusable, Stop: As `fit`.
         """
         self._pulses.start()
         while len(self._runs) < self.plan.runs and self._stop is None:
             number = len(self._runs)
-            self._pulses.begun = number / self.plan.runs
-            setting = self._setting(number)
-            self._training = training = self._begun(number, setting)
+            self._enter("preparing", number)
+            try:
+                setting = self._setting(number)
+                self._training = training = self._begun(number, setting)
+            except Stop as stop:
+                if not self._runs:
+                    raise
+                self._stop = stop.reason
+                break
+            self._enter("training", number)
             yield training
             self._training, self._stop = None, training.stop
             self._judged(number, setting, training)
@@ -235,14 +250,50 @@ class Trainer:
         if training.trained is None:
             raise ValueError("the training was not run")
         trained = training.trained
-        score = self._judge.score(training.network, setting.rows, setting.preparation)
-        if score.losses["train"] is None and trained.reason not in {"diverged", "stopped"}:
+        self._enter("scoring", number)
+        score = self._score(training, setting)
+        if score.losses["train"] is None and trained.reason not in {"diverged", "stopped"} and score.is_whole:
             # The last step itself went too far, and no later epoch was there to notice it.
             trained = training.back_to_finite()
-            score = self._judge.score(training.network, setting.rows, setting.preparation)
+            score = self._score(training, setting)
         first_epoch = self._pulses.epoch - trained.epochs + 1
         self._runs.append(Run(self._kind(number), self._seed(number), first_epoch, trained, score))
         self._keep(number, training.network)
+
+    def _enter(self, phase: Phase, number: int) -> None:
+        """Tell which part of the job comes next, and what share it has: by how often it reads the rows, if they are read."""
+        passes = self._passes()
+        before = sum(passes[one] for one in itertools.takewhile(lambda one: one != phase, passes))
+        total = self.plan.runs * sum(passes.values())
+        begun = number / self.plan.runs + before / total
+        self._pulses.enter(phase, begun=begun, share=passes[phase] / total)
+        if phase != "training" or self._reads_once:  # Else its steps tell how far they are.
+            self._pulses.expect(round(passes[phase] * self.plan.schema.rows))
+
+    def _passes(self) -> dict[Phase, float]:
+        """How often all rows are read in each phase of a training; rows in memory cost nothing beside the epochs."""
+        if not is_streamed(self.plan):
+            return {"preparing": 0.0, "training": 1.0, "scoring": 0.0}
+        preprocessing = self.spec.preprocessing
+        is_scaled = {preprocessing.scaling, preprocessing.target_scaling} != {"none"}
+        fitting = 1.0 if is_scaled else A_LITTLE
+        epochs = 1.0 if self._reads_once else float(self.spec.training.epochs)
+        return {"preparing": fitting, "training": epochs, "scoring": 1.0}
+
+    @property
+    def _reads_once(self) -> bool:
+        return self.engine is not None and self.engine.name == "quadratic"
+
+    def _score(self, training: Training, setting: _Setting) -> Score:
+        """Judge a network; a callback may end that too, and then its losses stay unknown."""
+        try:
+            score = self._judge.score(training.network, setting.rows, setting.preparation)
+        except Stop as stop:
+            self._stop = stop.reason
+            return Score.unknown()
+        if self._passes()["scoring"]:
+            self._pulses.leave()
+        return score
 
     def _begun(self, number: int, setting: _Setting) -> Training:
         """Build all that a training needs, as it was at the checkpoint if there is one."""
@@ -298,7 +349,8 @@ class Trainer:
         place = min(number, len(self._parts) - 1)
         if place not in self._settings:
             parts = self._parts[place]
-            setting = _Setting(parts, fitted(self.plan, self._frame, parts.train))
+            preparation = fitted(self.plan, self._frame, parts.train, heard=self._pulses.heard)
+            setting = _Setting(parts, preparation)
             for name in ("train", "dev", "test"):
                 positions = getattr(parts, name)
                 if len(positions):
@@ -308,7 +360,7 @@ class Trainer:
 
     def _prepared(self, preparation: Preparation, positions: Any) -> Rows:  # noqa: ANN401 - an index array
         if is_streamed(self.plan):
-            return StoredRows(self._frame, preparation, positions, self._block, self._device)
+            return StoredRows(self._reader, preparation, positions, self._block, self._device)
         batch = preparation.batch(self._frame, positions)
         require_finite(batch)
         return Table(*batch).to(self._device)

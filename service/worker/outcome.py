@@ -13,7 +13,7 @@ from service.training.trainer import Fit, Run, diverged, lower_lr_hint
 from service.training.truth import true_coefficients
 from service.training.weights import coefficients, to_bytes
 
-__all__ = ["failed", "outcome"]
+__all__ = ["cancelled", "failed", "outcome"]
 
 
 def outcome(plan: Plan, fit: Fit) -> Ended:
@@ -33,6 +33,11 @@ _ENDS = {
     "max_runtime": (Status.SUCCEEDED, StopReason.MAX_RUNTIME),
     "stopped": (Status.CANCELLED, StopReason.CANCELLED),
 }
+
+
+def cancelled() -> Ended:
+    """Give the end of a job that was cancelled before anything was trained."""
+    return Ended(Status.CANCELLED, StopReason.CANCELLED)
 
 
 def failed(error: TrainingFailed) -> Ended:

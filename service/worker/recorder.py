@@ -20,6 +20,7 @@ from service.jobs.repository import NewEpochs
 from service.spec.plan import Plan
 from service.storage.checkpoints import CheckpointStore
 from service.training.callbacks import Callback, Pulse, Stop
+from service.training.checkpoint import Checkpoint
 from service.training.trainer import Fit
 from service.worker.checkpoints import Checkpoints, Resumable
 from service.worker.orders import Orders
@@ -145,10 +146,10 @@ class Recorder(Callback):
         reason = self.orders.reason_to_leave(self._ref)
         if reason is not None:
             self._leave(pulse, reason)
-        if time.monotonic() - self._begun >= self._seconds_left:
+        if pulse.phase == "training" and time.monotonic() - self._begun >= self._seconds_left:
             raise Stop("max_runtime")
-        if self._checkpoints.is_due:
-            self._heed(self._checkpoint(pulse), pulse)
+        if self._checkpoints.is_due and pulse.checkpoint is not None:
+            self._heed(self._checkpoint(pulse.checkpoint()), pulse)
         elif time.monotonic() - self._reported >= self._report_seconds:
             self._heed(self._report(), pulse)
 
@@ -162,8 +163,13 @@ class Recorder(Callback):
     def _leave(self, pulse: Pulse, reason: str) -> None:
         """Take a last checkpoint and leave the training.
 
-        Without room for one, the one before has to do; but whoever would only let others have a turn stays then.
+        Without room for one, or in the midst of a step, the one before has to do; but whoever would only let others
+        have a turn stays then.
         """
+        if pulse.checkpoint is None:
+            if reason == "yield":
+                return
+            raise LetGo(reason)
         try:
             new = self._checkpoints.write(pulse.checkpoint(), reason)
         except DiskFull as error:
@@ -237,10 +243,10 @@ class Recorder(Callback):
         self._told()
         return status
 
-    def _checkpoint(self, pulse: Pulse) -> Status | None:
+    def _checkpoint(self, checkpoint: Checkpoint) -> Status | None:
         """Take a checkpoint, and record it with all that is new; None where there was no room for one."""
         try:
-            new = self._checkpoints.write(pulse.checkpoint(), "interval")
+            new = self._checkpoints.write(checkpoint, "interval")
         except DiskFull as error:
             logger.warning("checkpoint put off", reason=error.message)
             return None

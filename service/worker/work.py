@@ -20,6 +20,7 @@ from service.spec.plan import Plan
 from service.storage.checkpoints import CheckpointStore
 from service.tables.frame import Frame
 from service.training import devices
+from service.training.callbacks import Stop
 from service.training.frames import load
 from service.training.stack import fit_together
 from service.training.trainer import Fit, Trainer
@@ -29,7 +30,7 @@ from service.worker.checkpoints import Resumable, newest_usable
 from service.worker.executor import Assignment
 from service.worker.messages import RunnerConfig
 from service.worker.orders import Orders
-from service.worker.outcome import failed, outcome
+from service.worker.outcome import cancelled, failed, outcome
 from service.worker.recorder import LetGo, Recorder, record_ends
 
 __all__ = ["GONE", "Work", "environment_of"]
@@ -44,9 +45,17 @@ GONE = (EOFError, BrokenPipeError, ConnectionResetError)
 Read = TypeVar("Read")
 
 
-def environment_of(device: str, threads: int) -> dict[str, Any]:
-    """Name all that must be equal for two trainings to be equal to the last bit."""
+def environment_of(device: str, threads: int, *, together: int = 1) -> dict[str, Any]:
+    """Name all that must be equal for two trainings to be equal to the last bit.
+
+    Args:
+        device: Of the training.
+        threads: Of one operation.
+        together: Jobs that are trained in one go: products of many matrices at once may round otherwise.
+    """
+    beside = {"together": together} if together > 1 else {}
     return {
+        **beside,
         "fitd": __version__,
         "torch": torch.__version__,
         "device": device,
@@ -157,7 +166,7 @@ class Work:
             ready: dict[_Case, Trainer] = {}
             for case in cases:
                 try:
-                    ready[case] = self._trainer(case)
+                    ready[case] = self._trainer(case, together=len(cases))
                 except Exception as error:  # noqa: BLE001 - it becomes the job's
                     results[case] = error
             results.update(zip(ready, fit_together(list(ready.values())), strict=True))
@@ -168,8 +177,8 @@ class Work:
                 case.resumable = Resumable(notes=[note])
         return results
 
-    def _trainer(self, case: _Case) -> Trainer:
-        environment = environment_of(case.device, self.config.threads)
+    def _trainer(self, case: _Case, *, together: int) -> Trainer:
+        environment = environment_of(case.device, self.config.threads, together=together)
         self._patiently(
             lambda: case.recorder.begin(
                 case.start, device=case.device, environment=environment, resumable=case.resumable
@@ -214,6 +223,8 @@ def _initial(spec: JobSpec, database: Database) -> dict[str, torch.Tensor] | Non
 
 def _end_of(plan: Plan, fit: Fit | Exception) -> Ended | Exception:
     """Turn what a training left into the job's end, or tell what went wrong."""
+    if isinstance(fit, Stop):
+        return cancelled()
     if isinstance(fit, Exception):
         return fit
     try:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from service.tables.orders import Format
-from tests.tables.uploads import columns, problems, read
+from tests.tables.uploads import BUDGET, columns, in_child, order, problems, read
 
 
 def parquet(table: Any) -> bytes:  # noqa: ANN401
@@ -163,3 +163,44 @@ def test_damaged_files_are_told(kind: Format, write: Any) -> None:  # noqa: ANN4
         (told,) = problems(whole[: int(len(whole) * cut)], kind)
         assert told.code == "unreadable_file"
     assert problems(b"PAR1 is no file", kind)[0].code == "unreadable_file"
+
+
+def test_columns_whose_type_says_all_and_others_keep_their_order_and_their_gaps() -> None:
+    table = pa.table(
+        {
+            "f": pa.array([1.5, None, 2.5]),
+            "i": pa.array([1, None, 3]),
+            "i.j": pa.array([0.5, 0.25, None], pa.float32()),
+            "k.l": pa.array([7, None, 9], pa.int32()),
+            "t": pa.array(["a", None, "b"]),
+            "l": pa.array([[1, 2], [3, 4], [5, 6]]),
+            "d": pa.array([Decimal("1.25"), None, Decimal(3)]),
+            "n": pa.nulls(3),
+        }
+    )
+    frame = read(parquet(table), "parquet")
+    assert [column.name for column in frame.schema.columns] == list(table.column_names)
+    assert columns(frame) == {
+        "f": [1.5, None, 2.5],
+        "i": [1.0, None, 3.0],
+        "i.j": [0.5, 0.25, None],
+        "k.l": [7.0, None, 9.0],
+        "t": ["a", None, "b"],
+        "l": [[1, 2], [3, 4], [5, 6]],
+        "d": [1.25, None, 3.0],
+        "n": [None, None, None],
+    }
+
+
+@pytest.mark.parametrize("group", [None, 500_000], ids=["one row group", "several"])
+def test_a_parquet_file_is_read_in_less_memory_than_it_has_bytes(group: int | None) -> None:
+    rows = 4_000_000
+    table = pa.table({name: np.random.default_rng(0).random(rows) for name in "abc"})
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="none", use_dictionary=False, row_group_size=group or rows)
+    budget = BUDGET.model_copy(update={"memory_bytes": 64 * 2**20})
+    assert len(buffer.getvalue()) > budget.memory_bytes
+    ended = in_child(order(buffer.getvalue(), "parquet", budget=budget))
+    assert ended.code == 0
+    assert ended.manifest is not None
+    assert ended.manifest.table.rows == rows

@@ -16,6 +16,7 @@ from service.exceptions import TrainingFailed
 from service.spec import estimates
 from service.training.frames import load
 from service.training.preparation import fitted
+from service.training.reader import Reader
 from service.training.rows import Table
 from service.training.streaming import StoredRows
 from tests.conftest import ROOT
@@ -121,7 +122,7 @@ def test_rows_in_any_order_are_those_of_the_table(tmp_path: Path) -> None:
     positions = np.arange(3, 30)
     preparation = fitted(plan, frame, positions)
     table = Table(*preparation.batch(frame, positions))
-    rows = StoredRows(frame, preparation, positions, 4, torch.device("cpu"))
+    rows = StoredRows(Reader(frame), preparation, positions, 4, torch.device("cpu"))
     order = torch.randperm(27, generator=torch.Generator().manual_seed(0))
     assert len(rows) == len(table) == 27
     for ours, theirs in (

@@ -15,7 +15,7 @@ from service.spec.job import JobSpec
 from service.spec.plan import Plan
 from service.storage.checkpoints import CheckpointStore
 from service.training import callbacks
-from service.training.callbacks import Callback, Pulse
+from service.training.callbacks import Callback, Pulse, Stop
 from service.training.frames import load
 from service.training.trainer import Trainer
 from service.training.weights import from_bytes
@@ -139,6 +139,47 @@ def test_a_drain_gives_the_job_back_uncounted(
     (left,) = desk.checkpoints(ref.id)
     assert (left.reason, left.epoch) == ("drain", 10)
     assert desk.epochs(ref.id) == list(range(1, 11))
+
+
+def pulse_in_a_step() -> Pulse:
+    """What is heard while rows are read from disk: nothing can be kept of the step."""
+    return Pulse(1, {"train_loss": [], "learning_rate": []}, 0.4, None, None)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1000.0], ids=["a checkpoint is due", "none is due"])
+def test_in_the_midst_of_a_step_progress_is_told_and_no_checkpoint_taken(
+    desk: Desk, runner: Runner, seconds: float
+) -> None:
+    ref = desk.running(**JOB)
+    recorder = runner.recorder(ref, seconds)
+    recorder.on_pulse(pulse_in_a_step())
+    assert desk.job(ref.id).fraction == 0.4
+    assert desk.checkpoints(ref.id) == []
+    desk.cancel(ref.id)
+    with pytest.raises(Stop):
+        recorder.on_pulse(pulse_in_a_step())
+
+
+def test_a_drain_in_the_midst_of_a_step_gives_the_job_back_at_once(
+    desk: Desk, runner: Runner, pipes: tuple[Connection, Connection]
+) -> None:
+    ref = desk.running(**JOB)
+    recorder = runner.recorder(ref)
+    pipes[0].send(Drain())
+    with pytest.raises(LetGo) as gone:
+        recorder.on_pulse(pulse_in_a_step())
+    recorder.let_go(gone.value.reason)
+    assert desk.status(ref.id) == "queued"
+    assert desk.checkpoints(ref.id) == []
+
+
+def test_a_job_that_is_cancelled_before_it_trains_has_no_result(desk: Desk, runner: Runner) -> None:
+    ref = desk.running(**JOB)
+    desk.cancel(ref.id)
+    runner.recorder(ref).cancel()
+    job = desk.job(ref.id)
+    assert (job.status, job.stop_reason, job.result) == ("cancelled", "cancelled", None)
+    assert desk.parameters(ref.id) is None
 
 
 def test_the_death_of_the_worker_ends_the_training(

@@ -137,7 +137,13 @@ class QuadraticTraining:
 
     def run(self) -> None:
         """Run all epochs, or fewer if a callback or early stopping ends them, or the loss stops being a number."""
-        walk([self])
+        try:
+            walk([self])
+        except Stop as stop:  # While rows are read, its own or those of its metrics.
+            self.stop = stop.reason
+            if self._is_begun:
+                self._write(self.away)
+            self.trained = Trained(stop.reason, self._epoch, self._first_loss)
         if self.failure is not None:
             raise self.failure
 
