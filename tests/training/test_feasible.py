@@ -134,7 +134,7 @@ def test_an_interrupted_fold_is_no_result_of_the_cross_validation(monkeypatch: p
             super().on_pulse(pulse)
             raise Stop
 
-    plan = job(inline({"x": X, "y": Y}), evaluation={"folds": {"k": 3}})
+    plan = job(inline({"x": X, "y": Y}), evaluation={"folds": {"k": 3}}, training={"engine": "eager"})
     fit = Trainer(plan, load(plan.spec.data), callbacks=[StopsSoon()]).fit()
     assert fit.stop_reason == "stopped"
     assert (outcome(plan, fit).result or {})["cross_validation"] is None

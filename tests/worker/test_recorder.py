@@ -24,7 +24,8 @@ from service.worker import recorder as recording
 from service.worker.checkpoints import newest_usable
 from service.worker.messages import Drain
 from service.worker.orders import Orders
-from service.worker.recorder import LetGo, Recorder
+from service.worker.outcome import cancelled
+from service.worker.recorder import LetGo, Recorder, record_ends
 from tests.jobs.desk import ELSEWHERE, HERE, Desk
 
 JOB = {"training": {"epochs": 40, "seed": 0, "engine": "eager"}}
@@ -176,7 +177,7 @@ def test_a_drain_in_the_midst_of_a_step_gives_the_job_back_at_once(
 def test_a_job_that_is_cancelled_before_it_trains_has_no_result(desk: Desk, runner: Runner) -> None:
     ref = desk.running(**JOB)
     desk.cancel(ref.id)
-    runner.recorder(ref).cancel()
+    assert record_ends({runner.recorder(ref): cancelled()})
     job = desk.job(ref.id)
     assert (job.status, job.stop_reason, job.result) == ("cancelled", "cancelled", None)
     assert desk.parameters(ref.id) is None
