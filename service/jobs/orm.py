@@ -38,6 +38,8 @@ class Job(Base):
         sa.Index("ix_jobs_queue", "status", sa.text("priority DESC"), "turn", "seq"),
         sa.Index("ix_jobs_name", "name"),
         sa.Index("ix_jobs_owner_status", "owner", "status"),
+        # An index and no constraint, which SQLite could not add to a table that is there already.
+        sa.Index("uq_jobs_sweep_id_trial", "sweep_id", "trial", unique=True),
         {"sqlite_autoincrement": True},
     )
 
@@ -59,6 +61,10 @@ class Job(Base):
     """How often it gave its place up to others that waited: among jobs of one priority, the lowest is taken first."""
     shape: Mapped[str | None] = mapped_column(sa.String(64))
     """Jobs of one shape can be trained together; None for one that trains alone."""
+    sweep_id: Mapped[str | None] = mapped_column(sa.String(64))
+    """The sweep that it belongs to, with which alone it is deleted."""
+    trial: Mapped[int | None]
+    """Its number in that sweep."""
 
     status: Mapped[str] = mapped_column(sa.String(16))
     stop_reason: Mapped[str | None] = mapped_column(sa.String(16))
