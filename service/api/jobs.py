@@ -39,7 +39,7 @@ from service.spec.library import EmptyLibrary
 from service.spec.plan import Plan
 from service.spec.stored import StoredData
 
-__all__ = ["IdempotencyKey", "Prefer", "accepted", "router"]
+__all__ = ["MAX_WAIT_SECONDS", "IdempotencyKey", "Prefer", "accepted", "preferred_wait", "router"]
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -144,7 +144,7 @@ async def submit(
 
 async def accepted(running: Context, owner: str, job_id: str, prefer: str | None) -> Response:
     """Answer for a job that was just queued: 202 at once, or when it has ended as `Prefer: wait` asks."""
-    wait = _preferred_wait(prefer)
+    wait = preferred_wait(prefer)
     view, _ = await _when_ended(running, owner, job_id, wait)
     headers = {"Location": f"/v1/jobs/{job_id}"}
     if wait:
@@ -172,7 +172,7 @@ def _submit(
     return job.id
 
 
-def _preferred_wait(prefer: str | None) -> float:
+def preferred_wait(prefer: str | None) -> float:
     """Read `wait` from a Prefer header (RFC 7240); what is not understood is ignored, as the RFC asks."""
     found = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6}(?:\.\d+)?)", prefer or "")
     return min(float(found[1]), MAX_WAIT_SECONDS) if found else 0.0
@@ -265,7 +265,7 @@ def _metadata_filter(request: Request) -> dict[str, str]:
         ]
     },
 )
-def list_jobs(
+def list_jobs(  # noqa: PLR0913 - one argument for each query parameter
     running: Running,
     owner: Owner,
     metadata: Annotated[dict[str, str], Depends(_metadata_filter)],
@@ -274,9 +274,10 @@ def list_jobs(
     after: Annotated[str | None, Query(description="`next_after` of the page before.")] = None,
     status: Annotated[list[Status] | None, Query(description="Only these states.")] = None,
     name: Annotated[str | None, Query(description="Only jobs of this name.")] = None,
+    sweep: Annotated[str | None, Query(description="Only the jobs of this sweep, by its id.")] = None,
 ) -> Response:
     """List jobs by cursor, so that new jobs do not shift the pages."""
-    only = JobFilter(statuses=status or (), name=name, metadata=metadata)
+    only = JobFilter(statuses=status or (), name=name, metadata=metadata, sweep_id=sweep)
     with running.database.read() as session:
         jobs, has_more = service.list_jobs(session, owner=owner, limit=limit, after=after, only=only)
         fitting = _fitting(session, jobs)

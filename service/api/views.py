@@ -62,6 +62,7 @@ def _job(
         "attempt": job.attempt,
         "transitions": [_transition(event) for event in events[-MAX_TRANSITIONS:]],
         "rerun_of": job.rerun_of,
+        "sweep": None if job.sweep_id is None else {"id": job.sweep_id, "trial": job.trial},
         "device": job.device,
         "engine": job.engine,
         "seed": job.seed,

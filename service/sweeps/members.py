@@ -94,11 +94,32 @@ def place_of(sweep: SweepSpec, point: Mapping[str, Coordinate], pointer: str | N
     pointer = pointer or ""
     within = [one for one in sweep.parameters if pointer == one or pointer.startswith(f"{one}/")]
     if not within:
-        is_set = pointer == EPOCHS and isinstance(sweep.search, SuccessiveHalving)
-        return "/search/max_epochs" if is_set else f"/spec{pointer}"
+        return _place_outside(sweep, pointer)
     name = max(within, key=len)
     parameter = sweep.parameters[name]
     place = pointer_to("parameters", name)
     if not isinstance(parameter, Choice):
         return place
     return place + pointer_to("values", int(point[name])) + pointer[len(name) :]
+
+
+def _place_outside(sweep: SweepSpec, pointer: str) -> str:
+    """Tell where stands what no parameter has set by itself."""
+    if pointer == EPOCHS and isinstance(sweep.search, SuccessiveHalving):
+        return "/search/max_epochs"
+    below = [one for one in sweep.parameters if one.startswith(f"{pointer}/")]
+    # A section that is only there because a parameter lies in it.
+    return (
+        f"/spec{pointer}"
+        if not below or _is_there(sweep.spec, pointer)
+        else pointer_to("parameters", below[0])
+    )
+
+
+def _is_there(spec: Any, pointer: str) -> bool:  # noqa: ANN401 - JSON
+    place = spec
+    for token in tokens_of(pointer):
+        if not isinstance(place, dict) or token not in place:
+            return isinstance(place, list)
+        place = place[token]
+    return True

@@ -22,6 +22,7 @@ __all__ = [
     "TrialRow",
     "add_trial",
     "any_member",
+    "best",
     "delete",
     "find",
     "find_by_idempotency_key",
@@ -230,6 +231,21 @@ def trials(session: Session, sweep: Sweep, objective: Objective) -> list[TrialRo
         .order_by(SweepTrial.number)
     )
     return [TrialRow(*row) for row in session.execute(query)]
+
+
+def best(session: Session, sweep: Sweep, objective: Objective) -> TrialRow | None:
+    """Find the trial with the best value of the objective, the earlier of equal ones; None where none has any."""
+    value = _objective(objective)
+    query = (
+        sa.select(SweepTrial, Job, value)
+        .join_from(SweepTrial, Sweep)
+        .join(Job, _joined())
+        .where(SweepTrial.sweep_seq == sweep.seq, value.is_not(None))
+        .order_by(value if objective.mode == "min" else value.desc(), SweepTrial.number)
+        .limit(1)
+    )
+    found = session.execute(query).first()
+    return None if found is None else TrialRow(*found)
 
 
 def tallies(session: Session, sweep_ids: Sequence[str]) -> dict[str, Tally]:

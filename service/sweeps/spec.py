@@ -159,7 +159,7 @@ class Objective(SpecModel):
     """Whether lower or higher is better."""
 
 
-Pointer = Annotated[str, StringConstraints(min_length=2, max_length=200, pattern=NO_NUL), NOT_IN_SCHEMA]
+Pointer = Annotated[str, StringConstraints(max_length=200, pattern=NO_NUL), NOT_IN_SCHEMA]
 
 
 class SweepSpec(SpecModel):
