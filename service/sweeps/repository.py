@@ -183,16 +183,12 @@ def members(session: Session, sweep: Sweep, statuses: Collection[Status], *, lim
 
 def _objective(objective: Objective) -> sa.ColumnElement[float | None]:
     """Read the value of the objective out of a job's result: over the folds, where there are any."""
-    single: tuple[str, ...] = (objective.monitor,)
-    over_folds: tuple[str, ...] = ("loss",)
-    if "." in objective.monitor:
-        part, name = objective.monitor.split(".")
-        single, over_folds = ("metrics", part, name), (name,)
-    plain = Job.result[single].as_float()
+    part, _, metric = objective.monitor.partition(".")
+    plain = Job.result["metrics"][part][metric] if metric else Job.result[objective.monitor]
     if objective.monitor.startswith("train"):
-        return sa.case((Job.status == Status.SUCCEEDED, plain))
-    mean = Job.result[("cross_validation", *over_folds, "mean")].as_float()
-    return sa.case((Job.status == Status.SUCCEEDED, sa.func.coalesce(mean, plain)))
+        return sa.case((Job.status == Status.SUCCEEDED, plain.as_float()))
+    mean = Job.result["cross_validation"][metric or "loss"]["mean"]
+    return sa.case((Job.status == Status.SUCCEEDED, sa.func.coalesce(mean.as_float(), plain.as_float())))
 
 
 def _joined() -> sa.ColumnElement[bool]:
