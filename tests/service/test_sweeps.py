@@ -136,20 +136,18 @@ def wait_until(
     raise AssertionError(f"never happened: {found}\n{service.log}")
 
 
-def test_a_sweep_survives_the_death_of_everybody_who_brings_it_on(
+def test_a_sweep_survives_the_death_of_the_worker_that_brings_it_on(
     own_service: Callable[..., Service], tmp_path: Path
 ) -> None:
     failpoints = tmp_path / "failpoints"
     failpoints.mkdir()
     service = own_service(FITD_SLOTS="2", FITD_FAILPOINTS_DIR=str(failpoints))
-    body = sweep_body({**TPE, "trials": 6, "parallel": 2}, spec={**SPEC, "training": {"epochs": 400}})
+    body = sweep_body({**TPE, "trials": 4, "parallel": 2}, spec={**SPEC, "training": {"epochs": 400}})
     sweep = submitted(service, body, wait=0)
-    moments = {"sweep_advancing", "sweep_advanced"}
-    for moment in moments:
-        (failpoints / moment).write_text("kill")
+    (failpoints / "sweep_advancing").write_text("kill")
     ended = wait_until(service, sweep, lambda now: now["terminal"], 60)
-    assert {path.name.split(".")[0] for path in failpoints.glob("*.taken-by-*")} == moments
-    assert (ended["status"], ended["jobs"]) == ("succeeded", {"succeeded": 6})
+    assert list(failpoints.glob("sweep_advancing.taken-by-*"))
+    assert (ended["status"], ended["jobs"]) == ("succeeded", {"succeeded": 4})
     undisturbed = submitted(service, body)
     first, second = (trials(service, one) for one in (sweep, undisturbed))
     assert [one["values"] for one in first] == [one["values"] for one in second]
