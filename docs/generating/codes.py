@@ -38,7 +38,6 @@ FIELD_CODES = {
     "unknown_job": "There is no job with this id that left parameters to start from.",
     "unknown_name": "There is no model, layer, loss, metric or choice of this name.",
     "unknown_parameter": "The path has no query parameter of this name.",
-    "unknown_field": "Of a trial of a sweep: the spec has no place for one of its parameters.",
     "unmatched_group": "A group of the optimizer names no parameter, or none that an earlier group has left.",
     "unreadable_table": "The rows to predict are no Arrow stream or npy file, whichever was declared.",
     "unsupported_type": "A column of the rows to predict is of a type that is not read, or compressed.",

@@ -136,6 +136,7 @@ def wait_until(
     raise AssertionError(f"never happened: {found}\n{service.log}")
 
 
+@pytest.mark.timeout(240)  # A worker starts twice.
 def test_a_sweep_survives_the_death_of_the_worker_that_brings_it_on(
     own_service: Callable[..., Service], tmp_path: Path
 ) -> None:
