@@ -1,8 +1,9 @@
 """A sweep goes on from what is recorded, whoever brings it on, wherever it was interrupted."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -13,8 +14,10 @@ from service.doorbell import JOB_CHANGED, JOB_QUEUED
 from service.exceptions import InvalidSpec
 from service.jobs.orm import Job
 from service.jobs.quotas import Bounds
-from service.sweeps import advancing
+from service.sweeps import advancing, service
+from service.sweeps.advancing import Advancer
 from service.sweeps.orm import SweepTrial
+from tests.jobs.desk import OWNER
 from tests.jobs.test_races import dataset
 from tests.sweeps.bodies import GRID, HALVING, LR, OPTIMIZERS, RANDOM, SPEC
 from tests.sweeps.sweep_desk import SweepDesk
@@ -116,23 +119,55 @@ def test_whoever_dies_while_adding_trials_takes_none_along_and_leaves_none_twice
     assert len(desk.jobs(sweep_id)) == len(first)
 
 
+def overtaking(advancer: Advancer, monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Have something done after the next trials are prepared, before they are added."""
+    add = advancer._add
+
+    def overtaken(*arguments: Any) -> bool:  # noqa: ANN401
+        monkeypatch.setattr(advancer, "_add", add)
+        act()
+        return add(*arguments)
+
+    monkeypatch.setattr(advancer, "_add", overtaken)
+
+
 @SEARCHES
 def test_two_workers_at_once_make_no_trial_twice(
     desk: SweepDesk, monkeypatch: pytest.MonkeyPatch, search: dict[str, object]
 ) -> None:
     sweep_id = desk.sweep(search, parameters=PARAMETERS)
-    one, other = desk.advancer(), desk.advancer()
-    add = one._add
-
-    def overtaken(*arguments: object) -> bool:
-        other.advance(sweep_id)
-        return add(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(one, "_add", overtaken)
+    one = desk.advancer()
+    overtaking(one, monkeypatch, lambda: desk.advancer().advance(sweep_id))
     one.advance(sweep_id)
     numbers = [row.trial.number for row in desk.trials(sweep_id)]
     assert numbers == list(range(len(numbers)))
     assert len(desk.jobs(sweep_id)) == len(numbers) == desk.found(sweep_id).wanted
+
+
+@pytest.mark.parametrize(("verb", "ends"), [("cancel", "cancelled"), ("pause", "paused")])
+def test_what_is_asked_while_trials_are_prepared_is_heard(
+    desk: SweepDesk, monkeypatch: pytest.MonkeyPatch, verb: str, ends: str
+) -> None:
+    sweep_id = desk.sweep()
+    advancer = desk.advancer()
+
+    def ask() -> None:
+        with desk.database.write() as session:
+            getattr(service, verb)(session, sweep_id, owner=OWNER)
+
+    overtaking(advancer, monkeypatch, ask)
+    advancer.advance(sweep_id)
+    assert (desk.status_of(sweep_id), desk.jobs(sweep_id)) == (ends, [])
+
+
+def test_room_that_others_take_while_trials_are_prepared_is_not_taken_twice(
+    desk: SweepDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep_id = desk.sweep()
+    advancer = desk.advancer(max_queued_jobs=4)
+    overtaking(advancer, monkeypatch, lambda: [desk.submit() for _ in range(3)])
+    advancer.advance(sweep_id)
+    assert len(desk.jobs(sweep_id)) == 1
 
 
 def test_the_database_itself_refuses_a_second_job_of_one_trial(desk: SweepDesk) -> None:

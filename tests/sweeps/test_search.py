@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.sweeps import space
+from service.sweeps import space, tpe
 from service.sweeps.search import Draw, Known, best_first, next_draws, planned
 from service.sweeps.spec import SweepSpec
 from tests.sweeps.bodies import GRID, HALVING, LR, OPTIMIZERS, RANDOM, TPE, sweep_spec
@@ -138,6 +138,17 @@ def test_trials_of_a_generation_differ_although_no_result_is_known() -> None:
     known = walked(spec)
     for first in range(0, 30, 10):
         assert len({one.point["/optimizer/lr"] for one in known[first : first + 10]}) == 10
+
+
+def test_what_is_being_tried_is_not_proposed_again() -> None:
+    spec = sweep_spec(TPE)
+    told = walked(sweep_spec({**TPE, "trials": 12}))
+    alone = [tpe.proposed(spec, told, beside=(), number=number) for number in range(12, 22)]
+    beside = [tpe.proposed(spec, told, beside=[point] * 5, number=12 + k) for k, point in enumerate(alone)]
+    moved = [
+        abs(math.log(a["/optimizer/lr"] / b["/optimizer/lr"])) for a, b in zip(alone, beside, strict=True)
+    ]
+    assert sum(moved) / len(moved) > 0.2
 
 
 def test_a_generation_waits_for_the_one_before() -> None:
