@@ -128,6 +128,7 @@ def _unused_datasets(settings: Settings, database: Database, at: datetime) -> li
         return []
     with database.read() as session:
         datasets, last_ends = dataset_repository.everything(session), uses.dataset_uses(session)
+        last_ends |= dict.fromkeys(sweep_expiry.datasets_in_use(session))
     candidates = [_candidate(one, last_ends, store) for one in datasets]
     max_idle = timedelta(days=rules.datasets_days).total_seconds()
     return unused(candidates, at=at.timestamp(), max_idle=max_idle, max_bytes=rules.datasets_bytes)
@@ -228,6 +229,7 @@ class _Sweep:
             with self._database.write() as session:
                 held = dataset_repository.hold(session, seqs)
                 in_use = uses.datasets_in_use(session, [one.id for one in held], since=since)
+                in_use |= sweep_expiry.datasets_in_use(session)
                 going = [one for one in held if one.id not in in_use]
                 digests = [dataset_service.delete(session, one) for one in going]
             for digest in digests:

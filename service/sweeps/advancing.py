@@ -34,7 +34,7 @@ from service.sweeps.spec import SweepSpec
 
 __all__ = ["Advancer"]
 
-AT_ONCE = 50
+AT_ONCE = 25
 """Jobs in one transaction: it holds the write gate for some tens of milliseconds."""
 UNFINISHED = frozenset(Status) - JOB_TERMINAL
 

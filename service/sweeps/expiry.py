@@ -11,7 +11,7 @@ from service.jobs.orm import Job
 from service.sweeps.lifecycle import TERMINAL
 from service.sweeps.orm import Sweep
 
-__all__ = ["expired", "job_ids", "job_seqs", "remove", "user_of"]
+__all__ = ["datasets_in_use", "expired", "job_ids", "job_seqs", "remove", "sweep_that_needs", "user_of"]
 
 
 def expired(session: Session, *, ended_before: datetime | None, kept: int) -> Sequence[int]:
@@ -64,3 +64,16 @@ def remove(session: Session, seq: int) -> bool:
     left = sa.exists().where(Job.sweep_id == Sweep.id)
     statement = sa.delete(Sweep).where(Sweep.seq == seq, Sweep.status.in_(TERMINAL), ~left)
     return session.scalar(statement.returning(Sweep.seq)) is not None
+
+
+def datasets_in_use(session: Session) -> frozenset[str]:
+    """List the datasets of sweeps that have not ended: between two generations no job holds on to them."""
+    query = sa.select(Job.dataset_id).join(Sweep, Sweep.id == Job.sweep_id).distinct()
+    found = session.scalars(query.where(Job.dataset_id.is_not(None), Sweep.status.not_in(TERMINAL)))
+    return frozenset(one for one in found if one is not None)
+
+
+def sweep_that_needs(session: Session, dataset_id: str) -> str | None:
+    """Name a sweep that has not ended and trains on a dataset; None where there is none."""
+    query = sa.select(Sweep.id).join(Job, Job.sweep_id == Sweep.id)
+    return session.scalar(query.where(Job.dataset_id == dataset_id, Sweep.status.not_in(TERMINAL)).limit(1))

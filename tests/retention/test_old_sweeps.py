@@ -10,8 +10,10 @@ from service.db import now
 from service.jobs.orm import Job
 from service.retention import sweeper
 from service.retention.sweeper import Swept, sweep_once
+from service.sweeps import expiry as sweep_expiry
 from service.sweeps.orm import Sweep
 from tests.retention.household import Household
+from tests.sweeps.bodies import TPE
 from tests.sweeps.sweep_desk import SweepDesk
 
 
@@ -79,3 +81,23 @@ def test_a_sweep_stays_while_a_job_that_has_not_ended_starts_from_one_of_its_own
     house.cancel(user)
     assert sweep_once(rules, house.database) == Swept(1, 0, 0, 0, 0, 1)
     assert sweeps(house) == set()
+
+
+def test_a_dataset_stays_while_a_sweep_needs_it_although_no_job_does(house: Household) -> None:
+    needed, other = house.upload(days_ago=9), house.upload("x,y\n5,6\n7,8\n", days_ago=9)
+    desk = SweepDesk(house.database)
+    sweep_id = desk.begun({**TPE, "trials": 4}, objective={"monitor": "train_loss"})
+    with house.database.write() as session:
+        session.execute(sa.update(Job).values(dataset_id=needed.id))
+    for ref in desk.claim(9):
+        desk.train(ref)
+    settings = house.with_rules(datasets_days=1e-9)
+    survey = sweeper._Survey(now(), {}, [], [], [], [needed.seq, other.seq])
+    with house.database.read() as session:
+        assert sweep_expiry.sweep_that_needs(session, needed.id) == sweep_id
+        assert sweep_expiry.sweep_that_needs(session, other.id) is None
+    swept = sweeper._Sweep(settings, house.database, threading.Event()).carry_out(survey)
+    assert (swept.datasets, house.dataset_ids()) == (1, {needed.id})
+    assert sweep_once(settings, house.database).datasets == 0
+    desk.asked("cancel", sweep_id)
+    assert sweep_once(settings, house.database).datasets == 1
