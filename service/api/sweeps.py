@@ -1,6 +1,7 @@
 """Sweeps: submit, list, get, delete, and ask for all of one's jobs to stop, to pause and to go on."""
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -23,7 +24,7 @@ from service.db import after_commit
 from service.doorbell import JOB_CHANGED, JOB_QUEUED
 from service.exceptions import DatabaseBusy
 from service.jobs.library import DatabaseLibrary
-from service.sweeps import service
+from service.sweeps import repository, service
 from service.sweeps.advancing import Advancer
 from service.sweeps.intake import check, read
 from service.sweeps.lifecycle import TERMINAL, SweepStatus
@@ -34,6 +35,10 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"])
 
+STEPS = 4
+"""Transactions that a request makes for the jobs of a sweep; what is left of a large one is the workers' work."""
+PAGE_BYTES = 8 * 2**20
+"""A page of sweeps with large inline data ends early: its specs together are not larger than this."""
 _SWEEP: dict[str, Any] = {"model": SweepOut}
 _ASKED: dict[int | str, dict[str, Any]] = {202: _SWEEP, **documented(401, 404, 409)}
 
@@ -92,10 +97,10 @@ def _submit(running: Context, caller: Caller, body: bytes, key: str | None) -> s
 
 
 def _advance(running: Context, sweep_id: str) -> None:
-    """Do at once what a worker would do at its next look: the answer then tells it already."""
+    """Begin at once with what a worker does at its next look: of most sweeps, the answer then tells all of it."""
     advancer = Advancer(running.database, limits=running.settings.limits, doorbell=running.doorbell)
     with contextlib.suppress(DatabaseBusy):
-        advancer.advance(sweep_id)
+        advancer.advance(sweep_id, steps=STEPS)
 
 
 async def _when_ended(running: Context, owner: str, sweep_id: str, seconds: float) -> dict[str, Any]:
@@ -139,8 +144,12 @@ def list_sweeps(
         found, has_more = service.list_sweeps(
             session, owner=owner, limit=limit, after=after, statuses=status or (), name=name
         )
-        data = sweep_views(session, found)
-    next_after = found[-1].id if has_more else None
+        sizes = repository.spec_sizes(session, [sweep.seq for sweep in found])
+        together = itertools.accumulate(sizes[sweep.seq] for sweep in found)
+        fitting = found[: max(1, sum(size <= PAGE_BYTES for size in together))]
+        data = sweep_views(session, fitting)
+    has_more = has_more or len(fitting) < len(found)
+    next_after = fitting[-1].id if has_more else None
     return json_response({"object": "list", "data": data, "has_more": has_more, "next_after": next_after})
 
 

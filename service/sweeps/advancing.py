@@ -5,6 +5,7 @@ one, in which it looks again whether they are still the same. Whoever does it ca
 it at the same time: the next step, by whomever, begins with what is committed.
 """
 
+import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -118,19 +119,27 @@ class Advancer:
         Raises:
             DatabaseBusy: The database takes no writes for too long; what was done until then is done.
         """
-        with self._database.read() as session:
-            unfinished = repository.unfinished(session)
-        for sweep_id in unfinished:
+        for sweep_id in self.unfinished():
             self.advance(sweep_id)
 
-    def advance(self, sweep_id: str) -> None:
+    def unfinished(self) -> Sequence[str]:
+        """List the sweeps that may have to be brought on."""
+        with self._database.read() as session:
+            return repository.unfinished(session)
+
+    def advance(self, sweep_id: str, *, steps: int | None = None) -> None:
         """Bring one sweep as far as it goes now.
+
+        Args:
+            sweep_id: The sweep.
+            steps: Leave the rest to others after so many; None: take all.
 
         Raises:
             DatabaseBusy: As `advance_all`.
         """
-        while self._step(sweep_id):
-            pass
+        for _ in itertools.count() if steps is None else range(steps):
+            if not self._step(sweep_id):
+                break
 
     def _step(self, sweep_id: str) -> bool:
         """Take the next step, and tell whether there may be another."""

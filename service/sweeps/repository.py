@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, undefer
+from sqlalchemy.orm import Session
 
 from service.db import now
 from service.jobs.lifecycle import TERMINAL as JOB_TERMINAL
@@ -32,6 +32,7 @@ __all__ = [
     "move",
     "note_added",
     "page",
+    "spec_sizes",
     "status_of",
     "tallies",
     "trials",
@@ -113,7 +114,7 @@ def page(
     statuses: Collection[SweepStatus],
     name: str | None,
 ) -> Sequence[Sweep]:
-    """List sweeps with their specs, newest first, from the one submitted before `before` on."""
+    """List sweeps, newest first, from the one submitted before `before` on."""
     query = sa.select(Sweep).where(Sweep.owner == owner).order_by(Sweep.seq.desc()).limit(limit)
     if before is not None:
         query = query.where(Sweep.seq < before.seq)
@@ -121,7 +122,13 @@ def page(
         query = query.where(Sweep.status.in_(statuses))
     if name is not None:
         query = query.where(Sweep.name == name)
-    return session.scalars(query.options(undefer(Sweep.spec))).all()
+    return session.scalars(query).all()
+
+
+def spec_sizes(session: Session, seqs: Sequence[int]) -> dict[int, int]:
+    """Tell how many characters the specs of several sweeps have."""
+    query = sa.select(Sweep.seq, sa.func.length(Sweep.spec)).where(Sweep.seq.in_(seqs))
+    return dict(session.execute(query).all())
 
 
 def unfinished(session: Session) -> Sequence[str]:

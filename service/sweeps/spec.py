@@ -27,6 +27,8 @@ EPOCHS = "/training/epochs"
 """The field that successive halving sets by itself."""
 
 Points = Annotated[int, Field(ge=2, le=1000)] | None
+Bound = Annotated[float, Field(ge=-1e300, le=1e300)]
+"""Of a range that is itself a number: the distance of two larger ones may be none."""
 Whole = Annotated[int, Field(ge=-(2**53), le=2**53)]
 """Whole numbers that a floating-point number can hold, as the searches compute with them."""
 Seed = Annotated[int, Field(ge=0, le=2**63 - 1)] | None
@@ -45,8 +47,8 @@ class Uniform(SpecModel):
     """A number between two others, each as likely."""
 
     type: Literal["uniform"]
-    low: float
-    high: float
+    low: Bound
+    high: Bound
     points: Points = None
     """For a grid, which needs it: how many values, evenly spread, both ends among them."""
 
@@ -55,8 +57,8 @@ class LogUniform(SpecModel):
     """A positive number whose logarithm is uniform: for learning rates and penalties."""
 
     type: Literal["log_uniform"]
-    low: Annotated[float, Field(gt=0)]
-    high: Annotated[float, Field(gt=0)]
+    low: Annotated[Bound, Field(gt=0)]
+    high: Annotated[Bound, Field(gt=0)]
     points: Points = None
     """For a grid, which needs it: how many values, with equal ratios between them, both ends among them."""
 

@@ -55,7 +55,9 @@ def proposed(spec: SweepSpec, told: Sequence[Told], *, beside: Sequence[Point], 
     directions = {"min": "minimize", "max": "maximize"}
     study = optuna.create_study(sampler=sampler, direction=directions[spec.objective.mode])
     study.add_trials(trials)
-    params = study.ask(distributions).params
+    # In very wide ranges a density may be none or without bound: what is proposed lies within them all the same.
+    with np.errstate(all="ignore"):
+        params = study.ask(distributions).params
     return {name: params[name] for name in spec.parameters}
 
 

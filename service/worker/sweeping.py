@@ -1,6 +1,8 @@
 """Brings sweeps on, beside a worker: as long as any worker runs, sweeps go on."""
 
+import functools
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -52,13 +54,18 @@ class Sweeping:
     def _run(self) -> None:
         while not self._stop.is_set():
             self._nudged.clear()  # Before the look: what happens during it is looked at again.
-            self._advance()
+            self._guarded(self._advance_each)
             self._nudged.wait(self._every_seconds)
 
-    def _advance(self) -> None:
+    def _advance_each(self) -> None:
+        for sweep_id in self._advancer.unfinished():
+            # One that cannot go on is not to hold up those after it.
+            self._guarded(functools.partial(self._advancer.advance, sweep_id), sweep_id=sweep_id)
+
+    def _guarded(self, action: Callable[[], None], **about: str) -> None:
         try:
-            self._advancer.advance_all()
+            action()
         except (ServiceError, OperationalError) as error:
-            logger.warning("sweeps put off", reason=str(error).partition("\n")[0])
+            logger.warning("sweeps put off", reason=str(error).partition("\n")[0], **about)
         except Exception:
-            logger.exception("sweeps cannot go on")
+            logger.exception("a sweep cannot go on", **about)

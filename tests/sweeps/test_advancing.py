@@ -186,6 +186,17 @@ def test_many_trials_are_added_in_small_transactions(
     assert desk.asked("cancel", sweep_id) == "cancelled"
 
 
+def test_a_request_begins_and_leaves_the_rest_to_workers(
+    desk: SweepDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(advancing, "AT_ONCE", 2)
+    sweep_id = desk.sweep()
+    desk.advancer().advance(sweep_id, steps=2)
+    assert len(desk.jobs(sweep_id)) == 4
+    desk.advance()
+    assert len(desk.jobs(sweep_id)) == 5
+
+
 def test_trials_wait_while_the_queue_is_full(desk: SweepDesk) -> None:
     sweep_id = desk.sweep()
     desk.submit()

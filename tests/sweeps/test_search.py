@@ -105,6 +105,22 @@ def test_draws_stay_within_the_ranges_and_reach_every_value() -> None:
     assert 150 < sum(one["/d"] < 23 for one in drawn) < 250
 
 
+def test_the_widest_and_the_narrowest_ranges_can_be_searched() -> None:
+    parameters = {
+        "/a": {"type": "uniform", "low": -1e300, "high": 1e300, "points": 5},
+        "/b": {"type": "log_uniform", "low": 1e-300, "high": 1e300, "points": 5},
+        "/c": {"type": "int_uniform", "low": 2**53 - 1, "high": 2**53, "step": 7},
+        "/d": {"type": "int_log_uniform", "low": 1, "high": 2**53, "points": 2},
+        "/e": {"type": "choice", "values": [None]},
+    }
+    for search in (GRID, {**RANDOM, "trials": 30}, {**TPE, "trials": 14}):
+        for one in walked(sweep_spec(search, parameters=parameters), lambda point: float(point["/a"])):
+            assert -1e300 <= one.point["/a"] <= 1e300
+            assert 1e-300 <= one.point["/b"] <= 1e300
+            assert one.point["/c"] == 2**53 - 1
+            assert 1 <= one.point["/d"] <= 2**53
+
+
 def test_proposals_of_every_kind_stay_within_the_ranges() -> None:
     spec = sweep_spec({**TPE, "trials": 24, "parallel": 4}, parameters=EVERY_KIND)
     known = walked(spec, lambda point: float(point["/b"]))

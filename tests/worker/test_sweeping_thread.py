@@ -7,18 +7,24 @@ from service.worker.sweeping import Sweeping
 
 
 class Advancer:
-    """Notes that it was asked, and fails as often as it is told to."""
+    """Notes which sweeps it was asked to bring on, and fails as often as it is told to."""
 
-    def __init__(self, *failures: Exception) -> None:
+    def __init__(self, *failures: Exception, broken: str = "") -> None:
         self.failures = list(failures)
-        self.asked = 0
+        self.broken = broken
+        self.advanced: list[str] = []
         self.again = threading.Semaphore(0)
 
-    def advance_all(self) -> None:
-        self.asked += 1
+    def unfinished(self) -> list[str]:
         self.again.release()
         if self.failures:
             raise self.failures.pop(0)
+        return ["sweep_a", "sweep_b"]
+
+    def advance(self, sweep_id: str) -> None:
+        self.advanced.append(sweep_id)
+        if sweep_id == self.broken:
+            raise ValueError("a fault")
 
 
 def test_it_looks_at_once_when_nudged_and_now_and_then_by_itself() -> None:
@@ -36,6 +42,13 @@ def test_nothing_that_goes_wrong_ends_it() -> None:
     advancer = Advancer(DatabaseBusy(), ValueError("a fault"))
     with Sweeping(advancer, every_seconds=0.01):  # type: ignore[arg-type]
         assert all(advancer.again.acquire(timeout=5) for _ in range(4))
+
+
+def test_a_sweep_that_cannot_go_on_does_not_hold_up_the_others() -> None:
+    advancer = Advancer(broken="sweep_a")
+    with Sweeping(advancer, every_seconds=0.01):  # type: ignore[arg-type]
+        assert all(advancer.again.acquire(timeout=5) for _ in range(2))
+    assert advancer.advanced[:2] == ["sweep_a", "sweep_b"]
 
 
 def test_it_is_gone_when_the_block_ends() -> None:
