@@ -7,10 +7,10 @@ from fastapi import APIRouter, Query, Response
 
 from service.api import pictures, sweep_pictures
 from service.api.context import Accept, Owner, Running
-from service.api.negotiation import CSV, JSON, PNG, SVG, negotiate
+from service.api.negotiation import ARROW, CSV, JSON, PNG, SVG, negotiate
 from service.api.problems import documented
 from service.api.sweep_schemas import TrialList
-from service.api.sweep_tables import ARROW, as_arrow, as_csv
+from service.api.sweep_tables import as_arrow, as_csv
 from service.api.sweep_views import trial_view
 from service.api.views import json_response
 from service.sweeps import repository, service

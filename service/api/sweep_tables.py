@@ -7,9 +7,8 @@ from typing import Any
 
 import orjson
 
-__all__ = ["ARROW", "as_arrow", "as_csv"]
+__all__ = ["as_arrow", "as_csv"]
 
-ARROW = "application/vnd.apache.arrow.stream"
 COLUMNS = (
     "trial", "status", "stop_reason", "objective", "train_loss", "dev_loss", "epoch", "epochs", "seconds",
     "rung", "repeats", "job_id",

@@ -79,14 +79,12 @@ class _Prepared:
 
     Attributes:
         draw: What was chosen.
-        body: The spec of its job.
-        plan: Of that; None where it was refused.
+        job: The spec of its job, its plan and what is kept of both; None where it was refused.
         error: Why it was refused.
     """
 
     draw: Draw
-    body: bytes
-    plan: Plan | None
+    job: tuple[bytes, Plan, jobs.Texts] | None
     error: dict[str, str] | None = None
 
 
@@ -232,14 +230,15 @@ class Advancer:
         """Check the spec of a trial. What was not foreseen when the sweep was submitted may be refused by now."""
         try:
             body = body_of(spec, draw.point, number=number, seed=seed, epochs=draw.epochs)
-            return _Prepared(draw, body, parse(body, self._limits, library))
+            plan = parse(body, self._limits, library)
+            return _Prepared(draw, (body, plan, jobs.Texts.of(plan, body)))
         except FieldMissing as missing:
             message = f"The spec has no place for `{missing.parameter}`."
-            return _Prepared(draw, b"", None, {"code": "unknown_field", "message": message, "hint": ""})
+            return _Prepared(draw, None, {"code": "unknown_field", "message": message, "hint": ""})
         except InvalidSpec as refused:
             first = refused.problems[0]
             error = {"code": first.code, "message": first.message, "hint": first.hint}
-            return _Prepared(draw, b"", None, error)
+            return _Prepared(draw, None, error)
 
     def _add(self, sweep: Sweep, batch: _Batch) -> bool:
         """Record trials with their jobs, unless somebody else has done it by now."""
@@ -250,14 +249,19 @@ class Advancer:
             trials = batch.trials[: self._room(session, held, wanted=len(batch.trials))]
             for number, one in enumerate(trials, start=batch.first):
                 repository.add_trial(session, held, number, one.draw, error=one.error)
-                if one.plan is not None:
-                    part_of = jobs.PartOf(held.id, number)
-                    jobs.submit(session, plan=one.plan, body=one.body, owner=held.owner, part_of=part_of)
+                if one.job is not None:
+                    self._submit(session, held, number, *one.job)
             added = batch.first + len(trials)
             repository.note_added(session, held, added=added, wanted=batch.wanted)
             self._ring(session, JOB_QUEUED)
         failpoints.hit("sweep_advanced")
         return bool(trials)
+
+    def _submit(
+        self, session: Session, sweep: Sweep, number: int, body: bytes, plan: Plan, texts: jobs.Texts
+    ) -> None:
+        part_of = jobs.PartOf(sweep.id, number)
+        jobs.submit(session, plan=plan, body=body, owner=sweep.owner, part_of=part_of, texts=texts)
 
     def _end(self, sweep: Sweep, known: Sequence[Known]) -> bool:
         """Record the end: whoever else did it came to the same."""
