@@ -162,8 +162,4 @@ class Desk:
 
     def owned_rows(self) -> dict[str, int]:
         """How many rows each table holds that belong to a job."""
-        return {
-            name: len(rows)
-            for name, rows in self.everything().items()
-            if name not in NOT_OF_JOBS
-        }
+        return {name: len(rows) for name, rows in self.everything().items() if name not in NOT_OF_JOBS}
