@@ -16,7 +16,19 @@ from pydantic.json_schema import models_json_schema
 from starlette.concurrency import run_in_threadpool
 
 from service import __version__, failpoints
-from service.api import checkpoints, control, datasets, events, jobs, meta, problems, results, schemas
+from service.api import (
+    checkpoints,
+    control,
+    datasets,
+    events,
+    jobs,
+    meta,
+    problems,
+    results,
+    schemas,
+    sweep_results,
+    sweeps,
+)
 from service.api.armour import NoNul, SecurityHeaders
 from service.api.changes import Changes
 from service.api.context import Context
@@ -29,6 +41,7 @@ from service.doorbell import JOB_CHANGED, doorbell, listen
 from service.inference.cache import PredictorCache
 from service.settings import Settings
 from service.spec.job import JobSpec
+from service.sweeps.spec import SweepSpec
 
 __all__ = ["create_app", "openapi_document"]
 
@@ -48,7 +61,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     _guard(app, settings)
-    routers = [module.router for module in (jobs, control, datasets, results, checkpoints, events, meta)]
+    modules = (jobs, control, sweeps, sweep_results, datasets, results, checkpoints, events, meta)
+    routers = [module.router for module in modules]
     for router in routers:
         app.include_router(router, dependencies=[Depends(no_unknown_parameters)])
     problems.install(app, [route for router in routers for route in router.routes])
@@ -116,6 +130,7 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
             routes=app.routes,
             tags=[
                 {"name": "jobs", "description": "Submit, follow and end jobs."},
+                {"name": "sweeps", "description": "Train one spec many times, and find the best values."},
                 {"name": "datasets", "description": "Upload tables and arrays to train on."},
                 {
                     "name": "results",
@@ -148,7 +163,8 @@ def _correct(document: dict[str, Any]) -> None:
 
 def _own_schemas() -> dict[str, Any]:
     template = "#/components/schemas/{model}"
-    bodies: list[Any] = [(JobSpec, "validation"), (schemas.PredictionRequest, "validation")]
+    models = (JobSpec, SweepSpec, schemas.PredictionRequest)
+    bodies: list[Any] = [(model, "validation") for model in models]
     answers: list[Any] = [(problems.ProblemDetails, "serialization"), (schemas.EventMessage, "serialization")]
     _, found = models_json_schema([*bodies, *answers], ref_template=template)
     event = TypeAdapter(schemas.Event).json_schema(ref_template=template, mode="serialization")

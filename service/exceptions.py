@@ -37,6 +37,7 @@ __all__ = [
     "StartupFailed",
     "StateConflict",
     "StorageBusy",
+    "SweepNotFound",
     "TrainingFailed",
     "WrongHost",
 ]
@@ -112,6 +113,13 @@ class JobNotFound(ServiceError):
 
     code = "job_not_found"
     hint = "GET /v1/jobs lists the jobs. A deleted job is gone for good."
+
+
+class SweepNotFound(ServiceError):
+    """There is no sweep with this id."""
+
+    code = "sweep_not_found"
+    hint = "GET /v1/sweeps lists the sweeps. A deleted sweep is gone for good."
 
 
 class InvalidDataset(InvalidRequest):

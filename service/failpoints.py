@@ -25,6 +25,9 @@ NAMES = frozenset(
         "finished",  # The result is committed, the worker does not know it.
         "letting_go",  # The runner is about to give the job back.
         "let_go",  # It is given back, the worker does not know it.
+        "sweep_advancing",  # The next trials of a sweep are chosen, none is recorded.
+        "sweep_advanced",  # They are committed, nobody is told.
+        "sweep_asked",  # A sweep is to stop or to pause, none of its jobs is asked yet.
     }
 )
 

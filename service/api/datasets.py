@@ -22,6 +22,7 @@ from service.datasets.orm import Dataset
 from service.exceptions import DatasetInUse, DatasetNotFound, InvalidRequest, Problem
 from service.jobs.uses import job_that_needs
 from service.spec.schema import Schema
+from service.sweeps.expiry import sweep_that_needs
 from service.tables.disk import full_disk_told
 from service.tables.files import open_dataset, read_manifest
 from service.tables.orders import Budget, Delimiter, Format, Header, ReadOptions, ReadOrder, digest_of
@@ -433,6 +434,10 @@ def delete(running: Running, owner: Owner, dataset_id: str) -> Response:
             if job_id is not None:
                 hint = f"Wait for the job's end, or cancel it with POST /v1/jobs/{job_id}/cancel."
                 raise DatasetInUse(f"The job {job_id} needs the dataset and has not ended.", hint=hint)
+            sweep_id = sweep_that_needs(session, dataset_id)
+            if sweep_id is not None:
+                hint = f"Wait for the sweep's end, or cancel it with POST /v1/sweeps/{sweep_id}/cancel."
+                raise DatasetInUse(f"The sweep {sweep_id} needs the dataset and has not ended.", hint=hint)
         if unused is not None:
             store.remove(unused)
     return Response(status_code=204)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["JOBS", "PREDICTIONS", "TUTORIAL"]
+__all__ = ["JOBS", "PREDICTIONS", "SWEEPS", "TUTORIAL"]
 
 TUTORIAL: dict[str, Any] = {
     "data": {
@@ -161,3 +161,60 @@ PREDICTIONS: dict[str, Any] = {
     "columns": {"summary": "By column", "value": {"columns": {"x": [0.0, 0.5, 1.0]}}},
     "rows": {"summary": "By row", "value": {"rows": [{"x": 0.5}]}},
 }
+
+_SWEPT: dict[str, Any] = {
+    **TUTORIAL,
+    "training": {"epochs": 200, "batch_size": 64},
+    "evaluation": {"split": {"type": "random", "dev": 0.25}},
+}
+SWEEPS: dict[str, Any] = {
+    "grid": {
+        "summary": "Every combination of two learning rates and two batch sizes",
+        "value": {
+            "name": "line",
+            "spec": _SWEPT,
+            "parameters": {
+                "/optimizer/lr": {"type": "choice", "values": [0.01, 0.1]},
+                "/training/batch_size": {"type": "choice", "values": [32, "full"]},
+            },
+            "search": {"type": "grid"},
+        },
+    },
+    "random": {
+        "summary": "Optimizers and learning rates at random",
+        "value": {
+            "spec": _SWEPT,
+            "parameters": {
+                "/optimizer": {
+                    "type": "choice",
+                    "values": [{"type": "SGD", "lr": 0.01, "momentum": 0.9}, {"type": "Adam", "lr": 0.01}],
+                },
+                "/optimizer/lr": {"type": "log_uniform", "low": 0.001, "high": 0.3},
+            },
+            "search": {"type": "random", "trials": 6, "seed": 0},
+        },
+    },
+    "tpe": {
+        "summary": "Values proposed from how the trials before went",
+        "value": {
+            "spec": _SWEPT,
+            "parameters": {"/optimizer/lr": {"type": "log_uniform", "low": 0.0001, "high": 1}},
+            "search": {"type": "tpe", "trials": 8, "seed": 0, "parallel": 4},
+        },
+    },
+    "successive_halving": {
+        "summary": "Many short trainings, of which the best go on",
+        "value": {
+            "spec": _SWEPT,
+            "parameters": {"/optimizer/lr": {"type": "log_uniform", "low": 0.0001, "high": 1}},
+            "search": {
+                "type": "successive_halving",
+                "trials": 9,
+                "min_epochs": 20,
+                "max_epochs": 180,
+                "seed": 0,
+            },
+        },
+    },
+}
+"""Bodies of sweeps by name."""

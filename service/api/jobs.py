@@ -40,7 +40,7 @@ from service.spec.library import EmptyLibrary
 from service.spec.plan import Plan
 from service.spec.stored import StoredData
 
-__all__ = ["IdempotencyKey", "Prefer", "accepted", "router"]
+__all__ = ["MAX_WAIT_SECONDS", "IdempotencyKey", "Prefer", "accepted", "preferred_wait", "router"]
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -139,7 +139,7 @@ async def submit(
     else:
         body, plan = await _plan(request, running, caller.owner)
         texts = None
-    wait, job_id = _preferred_wait(prefer), service.new_id()
+    wait, job_id = preferred_wait(prefer), service.new_id()
     # Watched before it is there: its end is not missed, and it need not be looked at before.
     with running.changes.of(job_id, end_only=True) as news:
         seen = await run_in_threadpool(_submit, running, caller, body, plan, texts, idempotency_key, job_id)
@@ -151,7 +151,7 @@ async def submit(
 
 async def accepted(running: Context, owner: str, job_id: str, prefer: str | None) -> Response:
     """Answer for a job that is queued: 202 at once, or when it has ended as `Prefer: wait` asks."""
-    wait = _preferred_wait(prefer)
+    wait = preferred_wait(prefer)
     seen = await _when_ended(running, owner, job_id, wait)
     return _accepted(seen.view, wait)
 
@@ -196,7 +196,7 @@ def _submit(
         return _Seen(job_view(session, job), job.version)
 
 
-def _preferred_wait(prefer: str | None) -> float:
+def preferred_wait(prefer: str | None) -> float:
     """Read `wait` from a Prefer header (RFC 7240); what is not understood is ignored, as the RFC asks."""
     found = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6}(?:\.\d+)?)", prefer or "")
     return min(float(found[1]), MAX_WAIT_SECONDS) if found else 0.0
@@ -303,7 +303,7 @@ def _metadata_filter(request: Request) -> dict[str, str]:
         ]
     },
 )
-def list_jobs(
+def list_jobs(  # noqa: PLR0913 - one argument for each query parameter
     running: Running,
     owner: Owner,
     metadata: Annotated[dict[str, str], Depends(_metadata_filter)],
@@ -312,9 +312,10 @@ def list_jobs(
     after: Annotated[str | None, Query(description="`next_after` of the page before.")] = None,
     status: Annotated[list[Status] | None, Query(description="Only these states.")] = None,
     name: Annotated[str | None, Query(description="Only jobs of this name.")] = None,
+    sweep: Annotated[str | None, Query(description="Only the jobs of this sweep, by its id.")] = None,
 ) -> Response:
     """List jobs by cursor, so that new jobs do not shift the pages."""
-    only = JobFilter(statuses=status or (), name=name, metadata=metadata)
+    only = JobFilter(statuses=status or (), name=name, metadata=metadata, sweep_id=sweep)
     with running.database.read() as session:
         jobs, has_more = service.list_jobs(session, owner=owner, limit=limit, after=after, only=only)
         fitting = _fitting(session, jobs)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from service.inference.predictor import Predictor
     from service.inference.sample import Sample
 
-__all__ = ["Plot", "draw", "render"]
+__all__ = ["Plot", "draw", "losses_of", "own_epochs", "render", "runs_of"]
 
 
 class Plot(StrEnum):
@@ -88,31 +88,31 @@ def _title(what: str, job: Job) -> str:
 
 
 def _loss(job: Job, history: History) -> Scene:
-    runs = _runs(history)
+    runs = runs_of(history)
     kept = (job.result or {}).get("kept_run") or len(runs)
     main = runs[kept - 1] if runs else history
-    others: list[Run] = [(_own_epochs(one), _losses(one)) for one in runs if one is not main]
+    others: list[Run] = [(own_epochs(one), losses_of(one)) for one in runs if one is not main]
     kept_epoch = (job.result or {}).get("kept_epoch")
     if kept_epoch is not None and len(main.epochs) and kept_epoch != main.epochs[-1]:
         kept_epoch -= int(main.epochs[0]) - 1
     else:
         kept_epoch = None  # The last epoch's parameters are kept as a rule: no mark is needed.
     return plots.loss_figure(
-        _own_epochs(main),
-        _losses(main),
+        own_epochs(main),
+        losses_of(main),
         title=_title("Loss", job),
         kept_epoch=kept_epoch,
         other_runs=others,
     )
 
 
-def _own_epochs(run: History) -> list[int]:
+def own_epochs(run: History) -> list[int]:
     """Count the epochs of one training from 1: several lie over each other."""
     epochs: list[int] = (run.epochs - run.epochs[:1] + 1).tolist()
     return epochs
 
 
-def _runs(history: History) -> list[History]:
+def runs_of(history: History) -> list[History]:
     """Cut the history of a job with several trainings into theirs; one where there is one."""
     run = history.columns.get("run")
     if run is None or not len(run):
@@ -123,7 +123,8 @@ def _runs(history: History) -> list[History]:
     return [history.between(int(epochs[a]), int(epochs[b])) for a, b in zip(starts, ends, strict=True)]
 
 
-def _losses(history: History) -> dict[str, list[float]]:
+def losses_of(history: History) -> dict[str, list[float]]:
+    """Give the train loss, and the dev loss where there is any."""
     recorded = {name: history.columns[name].tolist() for name in ("train_loss", "dev_loss")}
     return {
         name: values

@@ -55,6 +55,7 @@ STATUS_OF: dict[type[ServiceError], int] = {
     exceptions.InvalidRequest: 422,
     exceptions.ColumnMismatch: 422,
     exceptions.JobNotFound: 404,
+    exceptions.SweepNotFound: 404,
     exceptions.InvalidDataset: 422,
     exceptions.DatasetNotFound: 404,
     exceptions.DatasetInUse: 409,

@@ -180,6 +180,13 @@ class Transition(Wire):
     cause: Cause | None
 
 
+class SweepPlace(Wire):
+    """Where in a sweep a job is."""
+
+    id: str
+    trial: int
+
+
 class Engine(Wire):
     """What makes the steps of a training."""
 
@@ -213,6 +220,8 @@ class Job(Wire):
     """Every change of state with its date, the newest last; of a job with very many, the newest hundred."""
     rerun_of: str | None
     """The job whose spec this one repeats."""
+    sweep: SweepPlace | None
+    """The sweep that it is part of, with which alone it is deleted."""
     device: str | None
     engine: Engine | None
     """What makes the steps; null until the training begins."""

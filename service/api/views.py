@@ -77,6 +77,7 @@ def _job(
         "attempt": job.attempt,
         "transitions": [event._asdict() for event in events[-MAX_TRANSITIONS:]],
         "rerun_of": job.rerun_of,
+        "sweep": None if job.sweep_id is None else {"id": job.sweep_id, "trial": job.trial},
         "device": job.device,
         "engine": job.engine,
         "seed": job.seed,

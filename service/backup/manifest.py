@@ -79,6 +79,7 @@ class BackupManifest(BaseModel):
     def in_words(self) -> Iterator[str]:
         """Tell what is in it, for people."""
         yield f"{self.rows.get('jobs', 0)} jobs"
+        yield f"{self.rows.get('sweeps', 0)} sweeps"
         yield f"{self.rows.get('datasets', 0)} datasets"
         yield f"{self.rows.get('checkpoints', 0)} checkpoints"
         yield f"{self.rows.get('api_keys', 0)} API keys"

@@ -48,7 +48,7 @@ class Removed:
 
 
 def expired(session: Session, *, ended_before: datetime | None, kept: int) -> Sequence[int]:
-    """Find the ended jobs that may go, those that ended first first.
+    """Find the ended jobs that may go, those that ended first first. The jobs of a sweep go with it, and are not counted.
 
     Args:
         session: Any session.
@@ -59,7 +59,10 @@ def expired(session: Session, *, ended_before: datetime | None, kept: int) -> Se
         return ()
     latest = (Job.finished_at.desc(), Job.seq.desc())
     rank = sa.func.row_number().over(partition_by=Job.owner, order_by=latest).label("rank")
-    ended = sa.select(Job.seq, Job.id, Job.finished_at, rank).where(Job.status.in_(TERMINAL)).subquery()
+    alone = Job.sweep_id.is_(None)
+    ended = (
+        sa.select(Job.seq, Job.id, Job.finished_at, rank).where(Job.status.in_(TERMINAL), alone).subquery()
+    )
     reasons = [ended.c.finished_at < ended_before] if ended_before is not None else []
     reasons += [ended.c.rank > kept] if kept else []
     query = sa.select(ended.c.seq).where(sa.or_(*reasons), ended.c.id.not_in(_starting_points()))

@@ -38,6 +38,8 @@ class Job(Base):
         sa.Index("ix_jobs_queue", "status", sa.text("priority DESC"), "turn", "seq"),
         sa.Index("ix_jobs_name", "name"),
         sa.Index("ix_jobs_owner_status", "owner", "status"),
+        # An index and no constraint, which SQLite could not add to a table that is there already.
+        sa.Index("uq_jobs_sweep_id_trial", "sweep_id", "trial", unique=True),
         {"sqlite_autoincrement": True},
     )
 
@@ -60,6 +62,10 @@ class Job(Base):
     its place up goes to the next round, and who joins then stands behind it: nobody waits for ever."""
     shape: Mapped[str | None] = mapped_column(sa.String(64))
     """Jobs of one shape can be trained together; None for one that trains alone."""
+    sweep_id: Mapped[str | None] = mapped_column(sa.String(64))
+    """The sweep that it belongs to, with which alone it is deleted."""
+    trial: Mapped[int | None]
+    """Its number in that sweep."""
 
     status: Mapped[str] = mapped_column(sa.String(16))
     stop_reason: Mapped[str | None] = mapped_column(sa.String(16))

@@ -9,7 +9,7 @@ from service.exceptions import QueueFull, QuotaExceeded
 from service.jobs.lifecycle import TERMINAL, Status
 from service.jobs.orm import Job
 
-__all__ = ["UNBOUNDED", "Bounds", "check"]
+__all__ = ["UNBOUNDED", "Bounds", "check", "room"]
 
 WAITING = frozenset({Status.QUEUED, Status.PAUSED})
 """What the limit of the service counts: jobs that hold no worker and still need one, a paused one included,
@@ -43,12 +43,31 @@ def check(session: Session, *, owner: str, bounds: Bounds) -> None:
         QueueFull: The service has as many waiting jobs as it takes.
         QuotaExceeded: The owner has as many unfinished jobs as the key allows.
     """
-    waiting = sa.select(Job.seq).where(Job.status.in_(WAITING))
-    if _reached(session, waiting, bounds.max_queued_jobs):
+    if _reached(session, _waiting(), bounds.max_queued_jobs):
         raise QueueFull(f"{bounds.max_queued_jobs:,} jobs wait already: the service takes no more for now.")
-    unfinished = sa.select(Job.seq).where(Job.owner == owner, Job.status.in_(UNFINISHED))
-    if _reached(session, unfinished, bounds.max_unfinished_jobs):
+    if _reached(session, _unfinished(owner), bounds.max_unfinished_jobs):
         raise QuotaExceeded(f"{bounds.max_unfinished_jobs:,} jobs have not ended: this key allows no more.")
+
+
+def room(session: Session, *, owner: str, bounds: Bounds, wanted: int) -> int:
+    """Tell how many of the jobs that are wanted are within the bounds; exact as far as `check` is."""
+    left = _left(session, _waiting(), bounds.max_queued_jobs, wanted)
+    return min(left, _left(session, _unfinished(owner), bounds.max_unfinished_jobs, wanted))
+
+
+def _waiting() -> sa.Select[int]:
+    return sa.select(Job.seq).where(Job.status.in_(WAITING))
+
+
+def _unfinished(owner: str) -> sa.Select[int]:
+    return sa.select(Job.seq).where(Job.owner == owner, Job.status.in_(UNFINISHED))
+
+
+def _left(session: Session, jobs: sa.Select[int], bound: int | None, wanted: int) -> int:
+    if bound is None:
+        return wanted
+    there = sa.select(sa.func.count()).select_from(jobs.limit(bound).subquery())
+    return min(wanted, bound - (session.scalar(there) or 0))
 
 
 def _reached(session: Session, jobs: sa.Select[int], bound: int | None) -> bool:

@@ -188,11 +188,13 @@ class JobFilter:
         statuses: In one of these states; in any when empty.
         name: Of exactly this name.
         metadata: With all these pairs.
+        sweep_id: Of this sweep.
     """
 
     statuses: Collection[Status] = ()
     name: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    sweep_id: str | None = None
 
 
 def page(session: Session, *, owner: str, limit: int, before: Job | None, only: JobFilter) -> Sequence[Job]:
@@ -204,6 +206,8 @@ def page(session: Session, *, owner: str, limit: int, before: Job | None, only: 
         query = query.where(Job.status.in_(only.statuses))
     if only.name is not None:
         query = query.where(Job.name == only.name)
+    if only.sweep_id is not None:
+        query = query.where(Job.sweep_id == only.sweep_id)
     for key, value in only.metadata.items():
         pair = sa.exists().where(
             JobMetadata.job_seq == Job.seq, JobMetadata.key == key, JobMetadata.value == value

@@ -34,6 +34,7 @@ from service.spec.shape import shape_of
 from service.spec.stored import StoredData
 
 __all__ = [
+    "PartOf",
     "Texts",
     "cancel",
     "checkpoint_of",
@@ -49,6 +50,19 @@ __all__ = [
     "status_of",
     "submit",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class PartOf:
+    """What a job belongs to.
+
+    Attributes:
+        sweep_id: The sweep.
+        trial: The job's number in it: no other has the same.
+    """
+
+    sweep_id: str
+    trial: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +105,7 @@ def submit(  # noqa: PLR0913 - all that one submission carries, by keyword
     owner: str,
     idempotency_key: str | None = None,
     rerun_of: str | None = None,
+    part_of: PartOf | None = None,
     bounds: quotas.Bounds = quotas.UNBOUNDED,
     texts: Texts | None = None,
     job_id: str | None = None,
@@ -104,6 +119,7 @@ def submit(  # noqa: PLR0913 - all that one submission carries, by keyword
         owner: Whose job it is.
         idempotency_key: The same key with the same body gives the job that was submitted first.
         rerun_of: The job whose spec it repeats.
+        part_of: The sweep that it is a trial of.
         bounds: How many jobs there may be with it; a repetition adds none.
         texts: What is kept of plan and body; written here when left out.
         job_id: The id that it gets, from `new_id`; drawn here if left out.
@@ -142,6 +158,8 @@ def submit(  # noqa: PLR0913 - all that one submission carries, by keyword
         "turn": repository.next_turn(session, spec.priority),
         "shape": shape_of(plan),
         "rerun_of": rerun_of,
+        "sweep_id": part_of.sweep_id if part_of else None,
+        "trial": part_of.trial if part_of else None,
         "seed": spec.training.seed,
         "max_seconds": spec.training.max_seconds,
         "epochs": plan.epochs,
@@ -347,9 +365,14 @@ def delete(session: Session, job_id: str, *, owner: str) -> None:
 
     Raises:
         JobNotFound: There is no such job.
-        StateConflict: The job has not ended, or one that has not starts from its parameters.
+        StateConflict: The job has not ended, or one that has not starts from its parameters, or it is part of a sweep.
     """
     job = get(session, job_id, owner=owner)
+    if job.sweep_id is not None:
+        raise StateConflict(
+            f"The job is trial {job.trial} of the sweep {job.sweep_id}, and is deleted with it.",
+            hint=f"DELETE /v1/sweeps/{job.sweep_id} removes the sweep with all its jobs.",
+        )
     if not repository.delete(session, job):
         raise StateConflict(
             f"The job is {job.status}: only a job that has ended can be deleted.",

@@ -14,10 +14,12 @@ from service.plots.groups import Parts
 from service.plots.histogram import residual_histogram_figure
 from service.plots.learning_rate import learning_rate_figure
 from service.plots.loss import Run, loss_figure
+from service.plots.parallel import Dimension, parallel_figure
 from service.plots.png import render_png
 from service.plots.predicted import predicted_figure
 from service.plots.residuals import residuals_figure
 from service.plots.scene import Scene
+from service.plots.search import search_figure
 from service.plots.svg import render_svg
 from service.plots.weights import weights_figure
 
@@ -25,6 +27,7 @@ __all__ = [
     "GRID_COLUMNS",
     "GRID_ROWS",
     "MOST_CLASSES",
+    "Dimension",
     "Parts",
     "Run",
     "Scene",
@@ -34,10 +37,12 @@ __all__ = [
     "grid_axis",
     "learning_rate_figure",
     "loss_figure",
+    "parallel_figure",
     "predicted_figure",
     "render_png",
     "render_svg",
     "residual_histogram_figure",
     "residuals_figure",
+    "search_figure",
     "weights_figure",
 ]

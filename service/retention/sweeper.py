@@ -6,8 +6,8 @@ removes them as leftovers. Several processes may sweep at the same time: whateve
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
 
 from service.datasets import repository as dataset_repository
@@ -19,6 +19,7 @@ from service.retention import leftovers
 from service.retention.policy import Candidate, unused
 from service.settings import Settings
 from service.storage.checkpoints import CheckpointStore
+from service.sweeps import expiry as sweep_expiry
 from service.tables.store import DatasetStore
 
 __all__ = ["Swept", "sweep_once"]
@@ -39,6 +40,7 @@ class Swept:
         checkpoints: Ended jobs whose checkpoints were removed.
         datasets: Datasets, counted by owner.
         leftovers: Files and folders that belong to nothing.
+        sweeps: Ended sweeps, whose jobs are counted as well.
     """
 
     jobs: int
@@ -46,9 +48,10 @@ class Swept:
     checkpoints: int
     datasets: int
     leftovers: int
+    sweeps: int = 0
 
     def __bool__(self) -> bool:
-        return any((self.jobs, self.streams, self.checkpoints, self.datasets, self.leftovers))
+        return any(astuple(self))
 
     def in_words(self) -> Iterator[str]:
         """Tell each count with what it counts, for people."""
@@ -57,6 +60,7 @@ class Swept:
         yield f"checkpoints of {self.checkpoints} jobs that have ended"
         yield f"{self.datasets} datasets"
         yield f"{self.leftovers} files and folders that belong to nothing"
+        yield f"{self.sweeps} sweeps that have ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,8 @@ class _Survey:
     """What may go, as of a moment; rows by their `seq`."""
 
     at: datetime
+    sweeps: Mapping[int, Sequence[int]]
+    """The jobs of each sweep."""
     jobs: Sequence[int]
     streams: Sequence[int]
     checkpoints: Sequence[int]
@@ -88,8 +94,9 @@ def sweep_once(
     survey = _survey(settings, database)
     if dry_run:
         strays = len(leftovers.listed(settings, database))
-        counts = (len(survey.jobs), len(survey.streams), len(survey.checkpoints), len(survey.datasets))
-        return Swept(*counts, leftovers=strays)
+        jobs = len(survey.jobs) + sum(map(len, survey.sweeps.values()))
+        counts = (jobs, len(survey.streams), len(survey.checkpoints), len(survey.datasets))
+        return Swept(*counts, leftovers=strays, sweeps=len(survey.sweeps))
     return _Sweep(settings, database, stop or threading.Event()).carry_out(survey)
 
 
@@ -97,12 +104,17 @@ def _survey(settings: Settings, database: Database) -> _Survey:
     """Find what may go, without the write gate."""
     rules, at = settings.retention, now()
     with database.read() as session:
-        jobs = expiry.expired(session, ended_before=_before(at, rules.jobs_days), kept=rules.jobs_kept)
+        before = _before(at, rules.jobs_days)
+        jobs = expiry.expired(session, ended_before=before, kept=rules.jobs_kept)
+        sweeps = {
+            seq: sweep_expiry.job_seqs(session, seq)
+            for seq in sweep_expiry.expired(session, ended_before=before, kept=rules.jobs_kept)
+        }
         streams = expiry.with_events(session, ended_before=_before(at, rules.events_days))
         left = expiry.with_checkpoints(session, ended_before=_before(at, rules.leftovers_hours / 24))
-    going = frozenset(jobs)
+    going = frozenset(jobs).union(*sweeps.values())
     datasets = _unused_datasets(settings, database, at)
-    return _Survey(at, jobs, [seq for seq in streams if seq not in going], left, datasets)
+    return _Survey(at, sweeps, jobs, [seq for seq in streams if seq not in going], left, datasets)
 
 
 def _before(at: datetime, days: float) -> datetime | None:
@@ -116,6 +128,7 @@ def _unused_datasets(settings: Settings, database: Database, at: datetime) -> li
         return []
     with database.read() as session:
         datasets, last_ends = dataset_repository.everything(session), uses.dataset_uses(session)
+        last_ends |= dict.fromkeys(sweep_expiry.datasets_in_use(session))
     candidates = [_candidate(one, last_ends, store) for one in datasets]
     max_idle = timedelta(days=rules.datasets_days).total_seconds()
     return unused(candidates, at=at.timestamp(), max_idle=max_idle, max_bytes=rules.datasets_bytes)
@@ -142,13 +155,17 @@ class _Sweep:
     def carry_out(self, survey: _Survey) -> Swept:
         """Remove what was found, if it may still go."""
         jobs = self._in_batches(survey.jobs, JOBS_AT_ONCE, self._remove_jobs)
+        of_sweeps = [
+            self._in_batches(seqs, JOBS_AT_ONCE, self._remove_jobs) for seqs in survey.sweeps.values()
+        ]
+        sweeps = self._in_batches(list(survey.sweeps), 1, self._remove_sweeps)
         streams = self._in_batches(survey.streams, 1, self._remove_events)
         checkpoints = self._in_batches(survey.checkpoints, JOBS_AT_ONCE, self._remove_checkpoints)
         datasets = self._in_batches(
             survey.datasets, DATASETS_AT_ONCE, lambda seqs: self._remove_datasets(seqs, survey.at)
         )
         strays = 0 if self._stop.is_set() else leftovers.remove(self._settings, self._database)
-        return Swept(jobs, streams, checkpoints, datasets, strays)
+        return Swept(jobs + sum(of_sweeps), streams, checkpoints, datasets, strays, sweeps)
 
     def _in_batches(self, seqs: Sequence[int], size: int, remove: Callable[[Sequence[int]], int]) -> int:
         removed = 0
@@ -184,6 +201,11 @@ class _Sweep:
             self._checkpoints.remove_job(one.id)
         return len(removed)
 
+    def _remove_sweeps(self, seqs: Sequence[int]) -> int:
+        """Remove sweeps, but none with a job that had to stay: the next time tries again."""
+        with self._database.write() as session:
+            return sum(sweep_expiry.remove(session, seq) for seq in seqs)
+
     def _remove_events(self, seqs: Sequence[int]) -> int:
         for seq in seqs:
             while not self._stop.is_set():
@@ -207,6 +229,7 @@ class _Sweep:
             with self._database.write() as session:
                 held = dataset_repository.hold(session, seqs)
                 in_use = uses.datasets_in_use(session, [one.id for one in held], since=since)
+                in_use |= sweep_expiry.datasets_in_use(session)
                 going = [one for one in held if one.id not in in_use]
                 digests = [dataset_service.delete(session, one) for one in going]
             for digest in digests:

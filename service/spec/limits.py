@@ -40,6 +40,10 @@ class Limits(BaseModel):
     """Numbers in the history of one job: epochs times series."""
     max_queued_jobs: Annotated[int, Field(ge=1)] = 10_000
     """Jobs of all owners together that wait for a worker, paused ones included; a submission beyond it gets 429."""
+    max_sweep_trials: Annotated[int, Field(ge=1)] = 1000
+    """Trials of one sweep, those of all rungs together."""
+    max_sweep_bytes: Annotated[int, Field(ge=1)] = 256 * 2**20
+    """Bytes of the specs of all trials of one sweep together: rows that are sent along count once for each."""
 
 
 def over_limit(pointer: str, what: str, value: float, limit: float) -> list[Problem]:

@@ -22,12 +22,14 @@ from service.jobs.causes import Cause
 from service.jobs.lifecycle import Status
 from service.retention.keeper import Keeper
 from service.settings import Settings
+from service.sweeps.advancing import Advancer
 from service.worker import entry
 from service.worker.executor import Assignment, Executor, Exit, ExitKind
 from service.worker.leases import LeaseWatch
 from service.worker.local import LocalExecutor
 from service.worker.messages import RunnerConfig
 from service.worker.presence import Presence
+from service.worker.sweeping import Sweeping
 from service.worker.turns import Turns
 
 __all__ = ["Dispatcher", "run_worker"]
@@ -51,6 +53,7 @@ class Dispatcher:
         executor: Executor,
         listener: Listener,
         doorbell: Doorbell,
+        sweeping: Sweeping,
     ) -> None:
         self.worker_id = f"worker_{secrets.token_hex(8)}"
         self._settings = settings
@@ -58,6 +61,7 @@ class Dispatcher:
         self._executor = executor
         self._listener = listener
         self._doorbell = doorbell
+        self._sweeping = sweeping
         self._watch = LeaseWatch(lease_seconds=settings.lease_seconds)
         self._presence = Presence(settings.workers_dir, self.worker_id)
         self._turns = Turns(seconds=settings.fair_seconds)
@@ -90,7 +94,10 @@ class Dispatcher:
 
     def _turn(self, *, rung: bool) -> None:
         """Do whatever is due; each part is one short transaction at most."""
-        self._settle(self._executor.poll())
+        exits = self._executor.poll()
+        self._settle(exits)
+        if exits or rung:
+            self._sweeping.nudge()
         if time.monotonic() >= self._beat_due:
             self._beat()
             self._give_back_strays()
@@ -283,9 +290,15 @@ def run_worker(settings: Settings) -> None:
         contextlib.closing(bell),
         listen(database, settings.doorbell_dir, JOB_QUEUED) as listener,
         Keeper(settings, database),
+        Sweeping(Advancer(database, limits=settings.limits, doorbell=bell)) as sweeping,
     ):
         executor = LocalExecutor(slots=settings.slots, target=entry.main, arguments=(config,))
         dispatcher = Dispatcher(
-            settings, database=database, executor=executor, listener=listener, doorbell=bell
+            settings,
+            database=database,
+            executor=executor,
+            listener=listener,
+            doorbell=bell,
+            sweeping=sweeping,
         )
         dispatcher.run(stop)

@@ -11,10 +11,15 @@ import pytest
 from tests.access.keyed import Caller, new_key
 from tests.conftest import TUTORIAL, Service
 
-NOWHERE = {"job_id": "job_" + "a" * 24, "dataset_id": "ds_" + "a" * 24}
+NOWHERE = {
+    "job_id": "job_" + "a" * 24,
+    "dataset_id": "ds_" + "a" * 24,
+    "sweep_id": "sweep_" + "a" * 24,
+}
 """Ids as the service makes them, of nothing."""
 CSV = b"x,y\n" + b"".join(b"%d,%d\n" % (n, 5 * n + 7 + n % 3) for n in range(20))
 BODIES = {"text/csv": CSV}
+FILTERS = ("", "?name=a%20secret%20name", "?status=succeeded")
 
 
 class Household:
@@ -37,8 +42,17 @@ class Household:
             "/v1/jobs", json=spec, headers={"Prefer": "wait=30", "Idempotency-Key": "mine"}
         ).json()
         assert job["status"] == "succeeded", job
+        sweep = {
+            "name": "a secret name",
+            "spec": spec,
+            "parameters": {"/optimizer/lr": {"type": "choice", "values": [0.001, 0.01]}},
+            "search": {"type": "grid"},
+            "objective": {"monitor": "train_loss"},
+        }
+        swept = self.has.post("/v1/sweeps", json=sweep, headers={"Prefer": "wait=30"}).json()
+        assert swept["status"] == "succeeded", swept
         self.spec = spec
-        self.ids = {"job_id": job["id"], "dataset_id": dataset["id"]}
+        self.ids = {"job_id": job["id"], "dataset_id": dataset["id"], "sweep_id": swept["id"]}
 
     def operations(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Every operation with an id in its path, each picture by itself."""
@@ -124,13 +138,15 @@ def test_the_owner_gets_something_else_from_each_of_them(household: Household) -
 
 
 def test_lists_and_filters_show_only_what_is_ones_own(household: Household) -> None:
-    for path in ("/v1/jobs", "/v1/jobs?name=a%20secret%20name", "/v1/jobs?status=succeeded", "/v1/datasets"):
+    filtered = [f"{path}{query}" for path in ("/v1/jobs", "/v1/sweeps") for query in FILTERS]
+    of_sweep = "/v1/jobs?sweep={sweep_id}".format(**household.ids)
+    for path in (*filtered, of_sweep, "/v1/datasets"):
         assert household.looks.get(path).json()["data"] == []
         assert household.has.get(path).json()["data"]
 
 
 def test_a_cursor_of_another_owner_is_none(household: Household) -> None:
-    for path, name in (("/v1/jobs", "job_id"), ("/v1/datasets", "dataset_id")):
+    for path, name in (("/v1/jobs", "job_id"), ("/v1/datasets", "dataset_id"), ("/v1/sweeps", "sweep_id")):
         answers = [household.looks.get(path, params={"after": ids[name]}) for ids in (household.ids, NOWHERE)]
         texts = [_without_ids(a.text, ids) for a, ids in zip(answers, (household.ids, NOWHERE), strict=True)]
         assert answers[0].status_code == 422

@@ -28,6 +28,7 @@ from service.jobs.orm import Job
 from tests.conftest import SYSTEMS
 from tests.jobs.desk import CANCELLED, FAILED, Desk, progress
 from tests.retention.household import Household
+from tests.sweeps.sweep_desk import SweepDesk
 
 
 def furnish(house: Household) -> dict[str, Any]:
@@ -42,10 +43,17 @@ def furnish(house: Household) -> dict[str, Any]:
     house.alter(house.submit(), dataset_id=shared.id, init_job_id=done, max_seconds=1e300)
     with house.database.write() as session:
         access.create(session, access.NewKey(name="ci", owner="ann", scopes=[Scope.READ]))
+    sweep(house)
     gone = house.submit()  # What is deleted has had its numbers all the same.
     house.cancel(gone)
     house.delete(gone)
     return {"done": done, "paused": paused, "named": named, "ref": ref, "digest": shared.digest}
+
+
+def sweep(house: Household) -> str:
+    """A sweep of which some trials are added."""
+    desk = SweepDesk(house.database)
+    return desk.begun({"type": "tpe", "trials": 4, "seed": 0, "parallel": 2}, name="ß")
 
 
 def paused_job(house: Household) -> tuple[str, JobRef]:

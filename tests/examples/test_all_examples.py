@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from service.spec.job import JobSpec
+from service.spec.library import EmptyLibrary
+from service.spec.limits import Limits
+from service.sweeps.intake import check, read
 from tests.conftest import ROOT, Service
 from tests.examples.walks import EXAMPLES, run_script
 
@@ -32,9 +35,13 @@ def test_every_example_can_be_run_and_says_what_is_learnt(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_every_spec_is_a_whole_job(path: Path) -> None:
-    spec = JobSpec.model_validate_json(path.read_bytes())
-    assert spec.name
+def test_every_spec_is_a_whole_job_or_sweep(path: Path) -> None:
+    content = json.loads(path.read_bytes())
+    assert content["name"]
+    if "search" in content:
+        check(read(path.read_bytes()), Limits(), EmptyLibrary())
+        content = content["spec"]
+    spec = JobSpec.model_validate_json(json.dumps(content))
     assert spec.training.seed is not None  # Without a seed, an example would print other numbers each time.
 
 

@@ -18,6 +18,9 @@ HERE = {"torch": "2.13", "threads": 1}
 ELSEWHERE = {"torch": "2.13", "threads": 2}
 ENGINE = {"name": "eager", "reason": "The spec asks for it."}
 
+NOT_OF_JOBS = {"jobs", "workers", "datasets", "dataset_schemas", "api_keys", "sweeps", "sweep_trials"}
+"""Tables whose rows belong to no job, or are jobs."""
+
 SUCCEEDED = Ended(Status.SUCCEEDED, StopReason.COMPLETED, result={"train_loss": 1.0}, parameters=b"tensors")
 CANCELLED = Ended(Status.CANCELLED, StopReason.CANCELLED)
 FAILED = Ended(Status.FAILED, StopReason.ERROR, error={"code": "broken", "message": "It broke.", "hint": ""})
@@ -172,8 +175,4 @@ class Desk:
 
     def owned_rows(self) -> dict[str, int]:
         """How many rows each table holds that belong to a job."""
-        return {
-            name: len(rows)
-            for name, rows in self.everything().items()
-            if name not in {"jobs", "workers", "datasets", "dataset_schemas", "api_keys"}
-        }
+        return {name: len(rows) for name, rows in self.everything().items() if name not in NOT_OF_JOBS}
