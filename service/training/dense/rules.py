@@ -1,6 +1,6 @@
 """The update of all parameters at once, by torch's fused kernels where it has them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -14,7 +14,8 @@ Rule = Callable[[], object]
 def rule_of(optimizer: torch.optim.Optimizer) -> Rule:
     """Give the fastest way to make the steps of an optimizer over one parameter.
 
-    Its state is kept under torch's own names, so that it is saved and loaded like that of any optimizer. The fused
+    Its state is kept under torch's own names, so that it is saved, and before the first step loaded, like that of any
+    optimizer. The fused
     kernels round otherwise than the plain optimizers, by less than 1e-15 in float64.
     """
     # Or torch's schedulers would warn: they look for calls of `optimizer.step` as they have wrapped it.
@@ -35,18 +36,22 @@ def _lone(optimizer: torch.optim.Optimizer) -> tuple[torch.nn.Parameter, torch.T
 def _sgd(optimizer: torch.optim.Optimizer) -> Rule:
     parameter, gradient, group = _lone(optimizer)
     values, gradients = [parameter.detach()], [gradient]
+    buffers: list[torch.Tensor] = []
 
     def step() -> None:
-        state, momentum = optimizer.state[parameter], group["momentum"]
-        is_first = momentum != 0 and state.get("momentum_buffer") is None
-        if is_first:
-            state["momentum_buffer"] = torch.empty_like(values[0])
+        is_first = False
+        if group["momentum"] and not buffers:
+            state = optimizer.state[parameter]
+            is_first = state.get("momentum_buffer") is None
+            if is_first:
+                state["momentum_buffer"] = torch.empty_like(values[0])
+            buffers.append(state["momentum_buffer"])
         torch._fused_sgd_(
             values,
             gradients,
-            [state["momentum_buffer"]] if momentum else [],
+            buffers,
             weight_decay=group["weight_decay"],
-            momentum=momentum,
+            momentum=group["momentum"],
             lr=group["lr"],
             dampening=group["dampening"],
             nesterov=group["nesterov"],
@@ -62,22 +67,21 @@ def _adam(optimizer: torch.optim.Optimizer) -> Rule:
     values, gradients = [parameter.detach()], [gradient]
     kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
     amsgrad = group["amsgrad"]
-    names = ["exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if amsgrad else [])]
+    memory: list[list[torch.Tensor]] = []
 
     def step() -> None:
-        state = optimizer.state[parameter]
-        if not state:
-            state["step"] = torch.tensor(0.0)
-            state.update({name: torch.zeros_like(values[0]) for name in names})
-        count, (beta1, beta2) = state["step"], group["betas"]
-        count.add_(1)
+        if not memory:
+            memory.extend(_memory_of_adam(optimizer.state[parameter], like=values[0], amsgrad=amsgrad))
+        beta1, beta2 = group["betas"]
+        memory[3][0].add_(1)
+        first, second, largest, count = memory
         kernel(
             values,
             gradients,
-            [state["exp_avg"]],
-            [state["exp_avg_sq"]],
-            [state["max_exp_avg_sq"]] if amsgrad else [],
-            [count],
+            first,
+            second,
+            largest,
+            count,
             lr=group["lr"],
             beta1=beta1,
             beta2=beta2,
@@ -88,6 +92,18 @@ def _adam(optimizer: torch.optim.Optimizer) -> Rule:
         )
 
     return step
+
+
+def _memory_of_adam(
+    state: dict[str, torch.Tensor], *, like: torch.Tensor, amsgrad: bool
+) -> Iterator[list[torch.Tensor]]:
+    """Give what Adam remembers, in the order in which its kernel wants it; at the first step it is made."""
+    if not state:
+        state["step"] = torch.tensor(0.0)
+    for name in ["exp_avg", "exp_avg_sq", "max_exp_avg_sq"]:
+        is_kept = amsgrad or not name.startswith("max")
+        yield [state.setdefault(name, torch.zeros_like(like))] if is_kept else []
+    yield [state["step"]]
 
 
 _FUSED: Mapping[type[torch.optim.Optimizer], Callable[[torch.optim.Optimizer], Rule]] = {

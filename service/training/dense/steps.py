@@ -4,6 +4,7 @@ import torch
 
 from service.training.augmentation import Augmenter
 from service.training.case import Case
+from service.training.dense.closed import ClosedGradient
 from service.training.dense.flat import Flat
 from service.training.dense.losses import criterion_of
 from service.training.dense.passes import passes_of
@@ -31,10 +32,7 @@ class DenseSteps:
         self.optimizer: torch.optim.Optimizer = make([("flat", flat.parameter)], **spec.optimizer.arguments())
         self.flat, self.case = flat, case
         self._augment = augment
-        self._passes = passes_of(network, flat)
-        self._forward = [one.forward for one in self._passes]
-        self._backward = [one.backward for one in reversed(self._passes)]
-        self._criterion = criterion_of(case.objective)
+        self._gradient = ClosedGradient.build(case, flat) or _LayeredGradient(case, flat)
         self._penalty = _PenaltyGradient(case, flat)
         self._clipping = Clipping(spec.regularization, [flat.parameter])
         self._bounds = spec.regularization.has_penalty or spec.regularization.clips
@@ -47,16 +45,30 @@ class DenseSteps:
             (batch,) = batch.pieces()
         if self._augment is not None:
             batch = self._augment(batch)
+        loss = self._gradient(batch)
+        if self._bounds:
+            self._penalty()
+            self._clipping()
+        self._rule()
+        return loss
+
+
+class _LayeredGradient:
+    """Computes the loss of a batch and writes its gradient, layer by layer."""
+
+    def __init__(self, case: Case, flat: Flat) -> None:
+        passes = passes_of(case.network, flat)
+        self._forward = [one.forward for one in passes]
+        self._backward = [one.backward for one in reversed(passes)]
+        self._criterion = criterion_of(case.objective)
+
+    def __call__(self, batch: Batch) -> float:
         values = batch.features
         for forward in self._forward:
             values = forward(values)
         loss, gradient = self._criterion(values, batch.target, batch.weight)
         for backward in self._backward:
             gradient = backward(gradient)
-        if self._bounds:
-            self._penalty()
-            self._clipping()
-        self._rule()
         return loss
 
 
