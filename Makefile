@@ -15,7 +15,7 @@ PORT        ?= 8000
 DATA_DIR    ?= fitd-data
 
 .DEFAULT_GOAL := help
-.PHONY: help install run serve test chaos explore lint types imports contract docs openapi constraints bench examples clean
+.PHONY: help install run serve test chaos explore lint types imports contract docs openapi constraints bench bench-big examples clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -91,3 +91,6 @@ BENCH       ?=
 
 bench: install ## Measure against plain torch and other libraries, and write docs/reference/benchmarks.md
 	$(BIN)/python -m benchmarks $(BENCH)
+
+bench-big: install ## Measure a large table, from upload to fit (BENCH="--rows 50000000" for all of it)
+	$(BIN)/python -m benchmarks.big_data $(BENCH)

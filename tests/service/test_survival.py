@@ -95,6 +95,24 @@ def test_a_paused_job_stands_still_gives_its_slot_away_and_ends_as_if_nothing_ha
     assert (gone.status_code, gone.json()["code"]) == (404, "checkpoint_not_found")
 
 
+def checkpoints_of(service: Service, job_id: str) -> list[Any]:
+    listed: list[Any] = service.client.get(f"/v1/jobs/{job_id}/checkpoints").json()["data"]
+    return listed
+
+
+def test_a_network_that_is_written_out_goes_on_to_the_same_bits_after_its_process_died(
+    single: Service,
+) -> None:
+    undisturbed = single.submit(demanding(1500, seed=1), wait=60)
+    assert undisturbed["engine"]["name"] == "dense"
+    job = single.submit(demanding(1500, seed=1), wait=0)
+    single.wait_for(job["id"], lambda one: bool(checkpoints_of(single, one["id"])))
+    kill_runner(single)
+    done = single.wait_for(job["id"], ended, seconds=60)
+    assert (done["status"], done["attempt"]) == ("succeeded", 2)
+    assert outcome(single, job["id"]) == outcome(single, undisturbed["id"])
+
+
 def test_a_verb_that_the_state_forbids_is_told_with_the_state(
     single: Service, tutorial: dict[str, Any]
 ) -> None:
