@@ -1,5 +1,6 @@
 """What a job will take, by arithmetic: nothing is built, so a bomb costs nothing."""
 
+from service.spec import bowl
 from service.spec.plan import Plan
 
 __all__ = [
@@ -73,6 +74,8 @@ def estimated_seconds(plan: Plan, *, step_seconds: float | None = None) -> float
     Returns:
         Seconds, without the time in the queue; right within a factor of about three for linear models.
     """
+    if plan.spec.training.engine == "auto" and bowl.obstacle(plan) is None:
+        return bowl.seconds(plan)
     flops = 6.0 * plan.train_rows * (plan.parameter_count + plan.activation_count)
     steps = plan.steps_per_epoch * (step_seconds or DEFAULT_STEP_SECONDS)
     return plan.epochs * plan.spec.optimizer.evaluations_per_step * (steps + flops / FLOPS_PER_SECOND)

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from service.spec import bowl
 from service.spec.estimates import FLOPS_PER_SECOND, estimated_seconds, is_streamed, job_bytes
 from service.spec.plan import Plan
 from service.spec.plugins import PluginModel
@@ -74,11 +75,17 @@ def _may_share(plan: Plan) -> bool:
 
 
 def _members(plan: Plan) -> int:
+    by_time, by_memory = TOGETHER_SECONDS / _seconds(plan), TOGETHER_BYTES / max(1, job_bytes(plan))
+    return int(min(MOST, by_time, by_memory))
+
+
+def _seconds(plan: Plan) -> float:
+    """Estimate what one more job adds to those that are trained together."""
+    if bowl.obstacle(plan) is None:
+        return bowl.seconds(plan)
     flops = 6.0 * plan.train_rows * (plan.parameter_count + plan.activation_count)
     steps = plan.epochs * plan.spec.optimizer.evaluations_per_step
-    seconds = steps * (plan.steps_per_epoch * STEP_SECONDS + flops / FLOPS_PER_SECOND)
-    by_time, by_memory = TOGETHER_SECONDS / seconds, TOGETHER_BYTES / max(1, job_bytes(plan))
-    return int(min(MOST, by_time, by_memory))
+    return steps * (plan.steps_per_epoch * STEP_SECONDS + flops / FLOPS_PER_SECOND)
 
 
 def _table(plan: Plan) -> dict[str, Any]:

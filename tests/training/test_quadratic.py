@@ -22,10 +22,15 @@ OPTIMIZERS = st.fixed_dictionaries(
     optional={"momentum": st.sampled_from([0.3, 0.9, 1.0]), "weight_decay": st.sampled_from([0.01, 0.5])},
 )
 KINDS = st.sampled_from([{}, {"nesterov": True}, {"dampening": 0.4}, {"dampening": 1.0}])
+# Where a loss has settled, rounding alone would decide what is an improvement.
 STOPPING = st.sampled_from(
-    [None, {"patience": 2}, {"patience": 1, "min_delta": 0.01, "restore_best": False},
-     {"patience": 3, "monitor": "train_loss", "min_delta": 0.001}],
-)  # fmt: skip
+    [
+        None,
+        {"patience": 2, "min_delta": 1e-7},
+        {"patience": 1, "min_delta": 0.01, "restore_best": False},
+        {"patience": 3, "monitor": "train_loss", "min_delta": 0.001},
+    ]
+)
 
 
 def line(**chosen: Any) -> Plan:  # noqa: ANN401 - what `DRAWN` names, and sections of the spec
