@@ -21,6 +21,7 @@ from service.api import (
     control,
     datasets,
     events,
+    groups,
     jobs,
     meta,
     problems,
@@ -61,7 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     _guard(app, settings)
-    modules = (jobs, control, sweeps, sweep_results, datasets, results, checkpoints, events, meta)
+    modules = (jobs, control, sweeps, sweep_results, datasets, results, groups, checkpoints, events, meta)
     routers = [module.router for module in modules]
     for router in routers:
         app.include_router(router, dependencies=[Depends(no_unknown_parameters)])

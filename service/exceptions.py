@@ -210,6 +210,13 @@ class PictureNotAvailable(ServiceError):
     code = "picture_not_available"
 
 
+class NoGroups(ServiceError):
+    """The job has one model, and no groups."""
+
+    code = "no_groups"
+    hint = "A job whose data says `group_by` has a model for each group; GET …/parameters gives the one of this job."
+
+
 class IdempotencyConflict(ServiceError):
     """This Idempotency-Key was used before with another body."""
 

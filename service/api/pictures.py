@@ -148,6 +148,11 @@ def _trained(session: Session, job: Job) -> "tuple[JobSpec, Predictor]":
     from service.inference.predictor import Predictor
 
     spec = JobSpec.from_text(repository.spec_text(session, [job.seq])[job.seq])
+    if spec.data.group_by is not None:
+        raise PictureNotAvailable(
+            "The job has a model for each group, and this picture shows one model.",
+            hint=f"Of this job there are the pictures {' and '.join(_OF_HISTORY)}.",
+        )
     return spec, Predictor(spec, service.parameters_of(session, job).data)
 
 

@@ -65,6 +65,7 @@ STATUS_OF: dict[type[ServiceError], int] = {
     exceptions.DiskFull: 507,
     exceptions.StorageBusy: 503,
     exceptions.PictureNotAvailable: 404,
+    exceptions.NoGroups: 404,
     exceptions.CheckpointNotFound: 404,
     exceptions.NoParameters: 409,
     exceptions.StateConflict: 409,

@@ -29,6 +29,7 @@ from service.spec.packed import PackedRows, numbers_text
 from service.training.naming import unique
 
 if TYPE_CHECKING:
+    from service.inference.grouped import GroupedPredictor
     from service.inference.predictor import Predicted, Predictor
 
 __all__ = ["router"]
@@ -126,7 +127,19 @@ def parameters(running: Running, owner: Owner, job_id: str, accept: Accept = Non
 
 def _parameters(spec: JobSpec, data: bytes) -> dict[str, Any]:
     from service.training import weights
+    from service.training.groups.models import GroupModels, are_grouped
 
+    if are_grouped(data):
+        models = GroupModels.from_bytes(data)
+        trained = models.trained
+        stacked = {name: tensor[trained] for name, tensor in models.tensors.items()}
+        labels = [models.labels[group] for group in trained]
+        return {
+            "coefficients": None,
+            "intercept": None,
+            "groups": labels,
+            "tensors": weights.to_json(stacked),
+        }
     tensors, preparation = weights.from_bytes(data), weights.preparation_of(data)
     linear = weights.coefficients(tensors, preparation, model=spec.model.type, loss=spec.loss) or (None, None)
     return {"coefficients": linear[0], "intercept": linear[1], "tensors": weights.to_json(tensors)}
@@ -231,7 +244,7 @@ def _predict_table(
     return _by_column(found, job_id) if answer == JSON else _file(found, answer)
 
 
-def _predictor_of(running: Context, owner: str, job_id: str) -> "Predictor":
+def _predictor_of(running: Context, owner: str, job_id: str) -> "Predictor | GroupedPredictor":
     with running.database.read() as session:
         job = service.get(session, job_id, owner=owner)
         # An id is never used twice and parameters never change: the id is key enough.
@@ -282,7 +295,9 @@ def _lists(columns: Mapping[str, Any]) -> dict[str, list[Any]]:
     }
 
 
-def _predicted(predictor: "Predictor", columns: Mapping[str, Sequence[Any]], *, by_row: bool) -> "Predicted":
+def _predicted(
+    predictor: "Predictor | GroupedPredictor", columns: Mapping[str, Sequence[Any]], *, by_row: bool
+) -> "Predicted":
     """Predict; where rows were sent, point to the first of them instead of to a column that was not sent."""
     try:
         return predictor.predict(columns)
@@ -302,11 +317,11 @@ def _in_rows(pointer: str | None) -> str:
     return "/".join(["/rows/0", *tokens])
 
 
-def _predictor(session: Session, job: Job) -> "Predictor":
-    from service.inference.predictor import Predictor
+def _predictor(session: Session, job: Job) -> "Predictor | GroupedPredictor":
+    from service.inference.grouped import predictor_of
 
     stored = service.parameters_of(session, job)
-    return Predictor(_spec_of(session, job), stored.data)
+    return predictor_of(_spec_of(session, job), stored.data)
 
 
 def _with_rows(asked: PredictionRequest, rows: PackedRows) -> PredictionRequest:

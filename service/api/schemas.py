@@ -88,8 +88,9 @@ class SplitOut(Wire):
     """Which rows were for what."""
 
     rows: PartRows
-    digest: str
-    """SHA-256 over one byte for each row of the data: 0 train, 1 dev, 2 test, 255 left out."""
+    digest: str | None
+    """SHA-256 over one byte for each row of the data: 0 train, 1 dev, 2 test, 255 left out; null where each group
+    is split by itself."""
 
 
 Metrics = dict[str, Any]
@@ -119,6 +120,31 @@ class Summary(Wire):
     folds: int
 
 
+class LossSummary(Wire):
+    """Losses of many groups in short."""
+
+    min: float
+    median: float
+    mean: float
+    max: float
+
+
+class GroupsSummary(Wire):
+    """The groups of a job in short: `GET …/groups` has each of them."""
+
+    column: str
+    """What tells them apart."""
+    count: int
+    succeeded: int
+    """Groups that have a model."""
+    failed: int
+    """Groups that could not be trained on; the others are none the worse for it."""
+    skipped: int
+    """Groups whose turn had not come when the job was ended before its time."""
+    losses: dict[str, LossSummary | None]
+    """By part (`train`, `dev`, `test`), over the groups that have a model."""
+
+
 class Result(Wire):
     """What came out."""
 
@@ -144,6 +170,8 @@ class Result(Wire):
     """All trainings, where there are several."""
     kept_run: int | None = None
     """Which of them the parameters are from, counted from 1."""
+    groups: GroupsSummary | None = None
+    """Where each group has a model of its own: how many have. The losses are then means over these groups."""
     cross_validation: dict[str, Summary] | None = None
     """Dev loss (`loss`) and dev metrics over the folds."""
     warnings: list["JobError"]
@@ -339,6 +367,8 @@ class Parameters(Wire):
     coefficients: Weights | dict[str, Weights] | None
     """Of a linear model: by input name, in raw units; with several outputs, by output name first."""
     intercept: float | Weights | None
+    groups: list[str | int] | None = None
+    """Of a job with groups: those that have a model, in the order of the first axis of each tensor."""
     tensors: dict[str, Tensor]
     """By state-dict name."""
 

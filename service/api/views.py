@@ -130,6 +130,7 @@ def _links(job_id: str) -> dict[str, str]:
         "history",
         "events",
         "parameters",
+        "groups",
         "predict",
         "checkpoints",
         "cancel",

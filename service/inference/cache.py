@@ -6,7 +6,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from service.inference.grouped import GroupedPredictor
     from service.inference.predictor import Predictor
+
+    AnyPredictor = Predictor | GroupedPredictor
 
 __all__ = ["PredictorCache"]
 
@@ -17,9 +20,9 @@ class PredictorCache:
     def __init__(self, size: int) -> None:
         self._size = size
         self._lock = threading.Lock()
-        self._predictors: OrderedDict[str, Predictor] = OrderedDict()
+        self._predictors: OrderedDict[str, AnyPredictor] = OrderedDict()
 
-    def get(self, key: str, build: "Callable[[], Predictor]") -> "Predictor":
+    def get(self, key: str, build: "Callable[[], AnyPredictor]") -> "AnyPredictor":
         """Give the predictor of a key, building it if it is not here."""
         with self._lock:
             known = self._predictors.get(key)

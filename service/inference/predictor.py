@@ -107,11 +107,24 @@ class Predictor:
         Raises:
             ColumnMismatch: A feature is missing, unknown, of another kind, or differs in length.
         """
+        return self.predict_arrays(self.arrays(columns))
+
+    def arrays(self, columns: Mapping[str, Sequence[Any] | Array]) -> dict[str, Array]:
+        """Turn columns as `predict` takes them into arrays of a frame.
+
+        Raises:
+            ColumnMismatch: As `predict`.
+        """
         problems = self._problems(columns)
         if problems:
             raise ColumnMismatch(problems)
         inputs = zip(self.preparation.inputs, self.feature_names, strict=True)
-        return self.predict_arrays({name: as_column(one, columns[name]) for one, name in inputs})
+        return {name: as_column(one, columns[name]) for one, name in inputs}
+
+    def take_on(self, preparation: Preparation, state_dict: Mapping[str, torch.Tensor]) -> None:
+        """Predict with other parameters of the same network from now on: nobody else may be predicting meanwhile."""
+        self.preparation = preparation
+        self._network.load_state_dict(dict(state_dict))
 
     @property
     def first_weights(self) -> npt.NDArray[np.float64] | None:

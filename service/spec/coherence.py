@@ -3,6 +3,7 @@
 from service.exceptions import Problem
 from service.spec.augmentation import augmentation_problems
 from service.spec.estimates import is_streamed, largest_batch
+from service.spec.grouping import grouping_problems
 from service.spec.job import JobSpec
 from service.spec.library import Library
 from service.spec.limits import Limits
@@ -41,7 +42,8 @@ def coherence_problems(plan: Plan, limits: Limits, library: Library) -> list[Pro
     if spec.scheduler is not None:
         # Whether it fits the length of the training is told later, when the batch size is known.
         found += [below("scheduler", p) for p in spec.scheduler.problems(limits, optimizer=spec.optimizer)]
-    return found + _row_problems(plan) + _run_problems(plan) + _init_problems(spec, library)
+    found += _row_problems(plan) + _run_problems(plan) + grouping_problems(plan)
+    return found + _init_problems(spec, library)
 
 
 def _row_problems(plan: Plan) -> list[Problem]:

@@ -13,6 +13,7 @@ from service.spec.coherence import batch_problems, below, coherence_problems
 from service.spec.data import DataSpec, StoredData, SyntheticData
 from service.spec.estimates import job_bytes, largest_batch
 from service.spec.evaluation import EvaluationSpec
+from service.spec.grouping import group_size_problems
 from service.spec.inline import InlineData
 from service.spec.job import JobSpec
 from service.spec.library import EmptyLibrary, Library
@@ -146,7 +147,8 @@ def _completed(plan: Plan, limits: Limits) -> Plan:
     plan = plan.with_changes(training=training.model_copy(update=choices))
     evaluation = plan.spec.evaluation
     if evaluation.metrics is None:
-        metrics = default_metrics(plan.spec.loss, targets=len(plan.targets))
+        # Of each group the losses are told; metrics of thousands would take longer than their training.
+        metrics = () if plan.is_grouped else default_metrics(plan.spec.loss, targets=len(plan.targets))
         plan = plan.with_changes(evaluation=evaluation.model_copy(update={"metrics": metrics}))
     return plan
 
@@ -172,6 +174,7 @@ def _size_problems(plan: Plan, limits: Limits) -> list[Problem]:
         *over_limit("/training/epochs", "steps", plan.gradients, limits.max_steps),
         *over_limit("/training/epochs", "history points", plan.history_points, limits.max_history_points),
         *over_limit("/model", "parameters", plan.parameter_count, limits.max_parameters),
+        *group_size_problems(plan, limits),
         *over_limit("/data", "bytes of memory at its peak", job_bytes(plan), limits.max_job_bytes),
     ]
 

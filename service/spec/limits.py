@@ -6,7 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.exceptions import Problem
 
-__all__ = ["Limits", "over_limit"]
+__all__ = ["MAX_GROUPS", "Limits", "over_limit"]
+
+MAX_GROUPS = 100_000
+"""Groups of one job, whatever the operator allows: as many texts as a column can hold and still be one of categories."""
 
 
 class Limits(BaseModel):
@@ -24,6 +27,8 @@ class Limits(BaseModel):
     """Rows of one table."""
     max_features: int = 10_000
     """Feature columns of one table."""
+    max_groups: Annotated[int, Field(ge=1, le=MAX_GROUPS)] = MAX_GROUPS
+    """Groups of one job, each with a model of its own."""
     max_epochs: int = 1_000_000
     """Passes over the training rows."""
     max_steps: int = 1_000_000_000

@@ -69,6 +69,22 @@ class Plan:
         return part_sizes(rows, dev=evaluation.split.dev, test=evaluation.split.test)[0]
 
     @property
+    def is_grouped(self) -> bool:
+        """Whether each group of rows gets a model of its own."""
+        return self.spec.data.group_by is not None
+
+    @cached_property
+    def groups(self) -> int:
+        """Groups of rows; at most, where the column has more different numbers than are listed; 1 without groups."""
+        if self.spec.data.group_by is None:
+            return 1
+        column = self.schema.by_name[self.spec.data.group_by]
+        if column.values is not None:
+            return len(column.values)
+        low, high = column.minimum or 0.0, column.maximum or 0.0
+        return int(min(self.schema.rows, high - low + 1))
+
+    @property
     def has_dev(self) -> bool:
         """Whether rows are held back to watch the training on."""
         return self.spec.evaluation.has_dev(self.schema)
@@ -121,7 +137,9 @@ class Plan:
     @property
     def gradients(self) -> int:
         """Gradients that all trainings compute at most: one for each step, but for optimizers that ask again."""
-        return math.ceil(self.epochs * self.steps_per_epoch * self.spec.optimizer.evaluations_per_step)
+        # The last batch of each group may be a small one.
+        steps = self.steps_per_epoch + self.groups - 1
+        return math.ceil(self.epochs * steps * self.spec.optimizer.evaluations_per_step)
 
     @cached_property
     def parameter_count(self) -> int:

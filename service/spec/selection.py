@@ -50,6 +50,9 @@ class Selection(SpecModel):
     """A column with the weight of each row in the loss; 0 or more."""
     lengths: Lengths | None = None
     """For `CTCLoss`: the columns with the lengths of input and target."""
+    group_by: ColumnName | None = None
+    """A column that says which group each row belongs to, as the sensor that measured it: texts or whole numbers.
+    A model of its own is fitted to each group, as a job over its rows alone would fit it."""
 
     @property
     def target_names(self) -> tuple[str, ...]:
@@ -89,7 +92,7 @@ class Selection(SpecModel):
 
     def _others(self) -> tuple[str, ...]:
         lengths = (self.lengths.input, self.lengths.target) if self.lengths else ()
-        return (*lengths, *([self.weight] if self.weight else []))
+        return (*lengths, *(name for name in (self.weight, self.group_by) if name))
 
     def selection_problems(
         self, schema: Schema, *, table: str, reserved: Sequence[str] = ()
@@ -136,6 +139,9 @@ class Selection(SpecModel):
             elif not where.startswith("/weight") and name == self.weight:
                 message = f"`{name}` holds the weights of the rows."
                 found.append(Problem(where, "target_leak", message, "A column plays one part."))
+            elif not where.startswith(("/group_by", "/weight")) and name == self.group_by:
+                message = f"`{name}` tells the groups apart, within which it never varies."
+                found.append(Problem(where, "target_leak", message, "A column plays one part."))
         return found
 
     def _places(self) -> list[tuple[str, str]]:
@@ -149,6 +155,7 @@ class Selection(SpecModel):
         for role, names in (self.inputs or {}).items():
             places += [(f"/inputs/{role}/{index}", name) for index, name in enumerate(names)]
         places += [("/weight", self.weight)] if self.weight else []
+        places += [("/group_by", self.group_by)] if self.group_by else []
         if self.lengths:
             places += [("/lengths/input", self.lengths.input), ("/lengths/target", self.lengths.target)]
         return places
@@ -182,7 +189,7 @@ class Selection(SpecModel):
             where = table + pointer_to(name) if table == "/columns" else table
             where = where or next((place for place, known in self._places() if known == name), "")
             found += _unusable(column, where, is_target=is_target)
-        return found + self._weight_problems(schema)
+        return found + self._weight_problems(schema) + self._group_problems(schema)
 
     def _weight_problems(self, schema: Schema) -> list[Problem]:
         found = []
@@ -197,6 +204,29 @@ class Selection(SpecModel):
                 message = f"`{name}` is 0 in every row: no row would count."
                 found.append(Problem(place, "constant_column", message, "Give at least some rows a weight."))
         return found
+
+    def _group_problems(self, schema: Schema) -> list[Problem]:
+        if self.group_by is None:
+            return []
+        column = schema.by_name[self.group_by]
+        if column.kind not in {"number", "category"} or _has_fractions(column):
+            message = f"`{column.name}` must hold texts or whole numbers to tell groups apart."
+            hint = "Choose a column of names or numbers of the groups."
+            if column.kind == "text":
+                message = f"`{column.name}` has more different texts than there can be groups."
+            return [Problem("/group_by", "unusable_column", message, hint)]
+        if column.missing:
+            message = f"`{column.name}` has no value in {column.missing:,} rows: they belong to no group."
+            return [
+                Problem("/group_by", "missing_values", message, "Leave the rows out, or give them a group.")
+            ]
+        return []
+
+
+def _has_fractions(column: Column) -> bool:
+    """Whether a number is among the distinct values that is not whole; of more values than are listed nothing is known."""
+    known = (column.minimum, column.maximum, *(column.values or ()))
+    return any(isinstance(value, float) and not value.is_integer() for value in known)
 
 
 def _unusable(column: Column, where: str, *, is_target: bool) -> list[Problem]:

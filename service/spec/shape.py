@@ -40,7 +40,7 @@ def shape_of(plan: Plan) -> str | None:
 
     Returns:
         A digest, led by how many such jobs may be trained together; None for a job that trains alone: it is large,
-        several trainings in one, of a plugin, bound to the reference engine, or its row count is not known yet; or it
+        several trainings or models in one, of a plugin, bound to the reference engine, or its row count is not known yet; or it
         draws random numbers while it trains, from a generator that the whole process shares.
     """
     count = _members(plan) if _may_share(plan) else 0
@@ -65,6 +65,7 @@ def _may_share(plan: Plan) -> bool:
     spec = plan.spec
     return (
         plan.runs == 1
+        and not plan.is_grouped
         and plan.knows_rows
         and spec.training.engine == "auto"
         and not spec.model.has_dropout

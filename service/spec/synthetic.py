@@ -148,6 +148,11 @@ class SyntheticData(SpecModel):
         return
 
     @property
+    def group_by(self) -> None:
+        """Drawn rows are of one group."""
+        return
+
+    @property
     def row_count(self) -> int:
         """Number of rows."""
         return self.rows

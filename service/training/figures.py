@@ -64,7 +64,8 @@ class Figures:
         mean, std = float(self.mean[position]), float(self.std[position])
         low, high = float(self.low[position]), float(self.high[position])
         shift, scale = {"none": (0.0, 1.0), "standardize": (mean, std), "min_max": (low, high - low)}[how]
-        return shift, scale if scale > 0 else 1.0
+        # The deviation of a constant is often not 0 but a rounding error.
+        return shift, scale if scale > 0 and low < high else 1.0
 
 
 def most_frequent(values: Array) -> float:

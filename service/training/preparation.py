@@ -19,7 +19,7 @@ from service.training.positions import Positions
 from service.training.reader import Heard, Reader, nobody
 from service.training.rows import Batch
 
-__all__ = ["Preparation", "TargetCode", "fitted"]
+__all__ = ["Preparation", "TargetCode", "fitted", "wanted_scaling"]
 
 BLOCK_NUMBERS = 2**22
 """Numbers that are encoded at once, 32 MiB: the memory that a large table takes beside its result."""
@@ -290,7 +290,7 @@ def _input_scaling(
     plan: Plan, unscaled: Preparation, reader: Reader, rows: Positions
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Compute shift and scale of each number (or channel) over the training rows; nothing where none is scaled."""
-    wanted = _wanted_scaling(plan, unscaled)
+    wanted = wanted_scaling(plan, unscaled)
     if set(wanted) == {"none"}:
         return (), ()
     figures = Figures.over(_encoded_blocks(unscaled, reader, rows))
@@ -322,7 +322,7 @@ def _by_number(
         yield np.stack([values.astype(np.float64) for values in filled])
 
 
-def _wanted_scaling(plan: Plan, unscaled: Preparation) -> list[str]:
+def wanted_scaling(plan: Plan, unscaled: Preparation) -> list[str]:
     """Name the scaling of each number: one-hot inputs and embedded codes stay as they are."""
     preprocessing = plan.spec.preprocessing
     wanted: list[str] = []

@@ -8,16 +8,20 @@ from service.exceptions import TrainingFailed
 from service.jobs.attempts import Ended
 from service.jobs.lifecycle import Status, StopReason
 from service.spec.plan import Plan
+from service.training.groups.trainer import GroupedFit
 from service.training.naming import class_of
 from service.training.trainer import Fit, Run, diverged, lower_lr_hint
 from service.training.truth import true_coefficients
 from service.training.weights import coefficients, to_bytes
+from service.worker.grouped_outcome import grouped_outcome
 
 __all__ = ["cancelled", "failed", "outcome"]
 
 
-def outcome(plan: Plan, fit: Fit) -> Ended:
+def outcome(plan: Plan, fit: Fit | GroupedFit) -> Ended:
     """Turn what a training left into the job's end."""
+    if isinstance(fit, GroupedFit):
+        return grouped_outcome(fit)
     result, parameters = _result(plan, fit), to_bytes(fit.state_dict, fit.preparation)
     if fit.stop_reason == "diverged":
         error = _error(diverged(fit, plan.spec))

@@ -21,6 +21,7 @@ from service.spec.plan import Plan
 from service.storage.checkpoints import CheckpointStore
 from service.training.callbacks import Callback, Pulse, Stop
 from service.training.checkpoint import Checkpoint
+from service.training.groups.trainer import GroupedFit
 from service.training.trainer import Fit
 from service.worker.checkpoints import Checkpoints, Resumable
 from service.worker.orders import Orders
@@ -274,7 +275,7 @@ class Recorder(Callback):
         self._ring_after(session, UNDER_WAY)
         return kept
 
-    def finish(self, plan: Plan, fit: Fit) -> None:
+    def finish(self, plan: Plan, fit: Fit | GroupedFit) -> None:
         """Record how the training ended.
 
         Raises:

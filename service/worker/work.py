@@ -21,9 +21,8 @@ from service.storage.checkpoints import CheckpointStore
 from service.tables.frame import Frame
 from service.training import devices
 from service.training.callbacks import Stop
+from service.training.choosing import AnyFit, AnyTrainer, fit_all, trainer_of
 from service.training.frames import load
-from service.training.stack import fit_together
-from service.training.trainer import Fit, Trainer
 from service.training.weights import from_bytes
 from service.worker import memory
 from service.worker.checkpoints import Resumable, newest_usable
@@ -159,17 +158,17 @@ class Work:
         """Bytes that the trainings may take; 0 for no bound, where they are on an accelerator."""
         return self.config.memory_bytes if all(case.device == "cpu" for case in cases) else 0
 
-    def _fitted(self, cases: list[_Case]) -> dict[_Case, Fit | Exception]:
+    def _fitted(self, cases: list[_Case]) -> dict[_Case, AnyFit | Exception]:
         """Train, each job from where it goes on; again from the start where its checkpoint turns out not to fit."""
-        results: dict[_Case, Fit | Exception] = {}
+        results: dict[_Case, AnyFit | Exception] = {}
         while cases:
-            ready: dict[_Case, Trainer] = {}
+            ready: dict[_Case, AnyTrainer] = {}
             for case in cases:
                 try:
                     ready[case] = self._trainer(case, together=len(cases))
                 except Exception as error:  # noqa: BLE001 - it becomes the job's
                     results[case] = error
-            results.update(zip(ready, fit_together(list(ready.values())), strict=True))
+            results.update(zip(ready, fit_all(list(ready.values())), strict=True))
             cases = [case for case in cases if isinstance(results[case], CheckpointUnusable)]
             for case in cases:
                 # Of a version that trained otherwise: the file is whole, and its content does not fit.
@@ -177,7 +176,7 @@ class Work:
                 case.resumable = Resumable(notes=[note])
         return results
 
-    def _trainer(self, case: _Case, *, together: int) -> Trainer:
+    def _trainer(self, case: _Case, *, together: int) -> AnyTrainer:
         environment = environment_of(case.device, self.config.threads, together=together)
         self._patiently(
             lambda: case.recorder.begin(
@@ -188,7 +187,7 @@ class Work:
         logger.info(
             "training starts", **case.recorder.about, device=case.device, epochs=case.plan.epochs, after=after
         )
-        return Trainer(
+        return trainer_of(case.plan)(
             case.plan,
             case.frame,
             callbacks=[case.recorder],
@@ -221,7 +220,7 @@ def _initial(spec: JobSpec, database: Database) -> dict[str, torch.Tensor] | Non
     return from_bytes(stored.data)
 
 
-def _end_of(plan: Plan, fit: Fit | Exception) -> Ended | Exception:
+def _end_of(plan: Plan, fit: AnyFit | Exception) -> Ended | Exception:
     """Turn what a training left into the job's end, or tell what went wrong."""
     if isinstance(fit, Stop):
         return cancelled()

@@ -1,0 +1,1 @@
+"""One model for each group of rows: thousands of small trainings in one job."""
