@@ -1,6 +1,5 @@
 """Which rows belong to which group."""
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +11,7 @@ from service.spec.limits import MAX_GROUPS
 from service.spec.plan import Plan
 from service.tables.frame import Array, Frame
 
-__all__ = ["Grouping", "Label", "alone"]
+__all__ = ["Grouping", "Label", "rows_of"]
 
 Positions = npt.NDArray[np.int64]
 Label = str | int
@@ -76,12 +75,16 @@ def _distinct(values: Array) -> tuple[Array, Positions]:
     return found, (np.cumsum(counts > 0) - 1)[values]
 
 
-def alone(plan: Plan, frame: Frame, rows: Positions) -> tuple[Plan, Frame]:
-    """Give the job that a group would be by itself: some rows, with the columns, categories and classes of all."""
+def rows_of(frame: Frame, rows: Positions, plan: Plan) -> Frame:
+    """Give some rows as a table of their own, with the columns that a job reads, and the categories and classes of all rows.
+
+    Args:
+        frame: All rows.
+        rows: Positions of those that are wanted.
+        plan: Of a job over so many rows.
+    """
     schema = frame.schema.model_copy(update={"rows": len(rows)})
-    names = _columns(plan) & frame.arrays.keys()
-    arrays = {name: frame.arrays[name][rows] for name in names}
-    return dataclasses.replace(plan, schema=schema), Frame(schema, arrays)
+    return Frame(schema, {name: frame.arrays[name][rows] for name in _columns(plan) & frame.arrays.keys()})
 
 
 def _columns(plan: Plan) -> set[str]:

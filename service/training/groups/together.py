@@ -23,7 +23,7 @@ from service.training import encoding, randomness
 from service.training.columns import columns_in_use
 from service.training.embedding import network_of
 from service.training.groups.descents import Bowls, Descents, squares
-from service.training.groups.grouping import Grouping, alone
+from service.training.groups.grouping import Grouping, rows_of
 from service.training.groups.ledger import Ledger
 from service.training.groups.models import PARTS
 from service.training.initial import start_from
@@ -344,7 +344,7 @@ def _split(plan: Plan, frame: Frame, rows: Positions) -> Parts:
     evaluation = plan.spec.evaluation
     if evaluation.split is None:
         return split(evaluation, frame, rows)
-    _, own = alone(plan, frame, rows)
+    own = rows_of(frame, rows, plan)
     places = split(evaluation, own, np.arange(len(rows)))
     return Parts(*(rows[part] for part in of_parts(places)))
 

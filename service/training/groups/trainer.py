@@ -10,13 +10,15 @@ import torch
 
 from service.exceptions import TrainingFailed
 from service.spec.plan import Plan
+from service.spec.shape import members, shape_of
 from service.tables.frame import Frame
 from service.training.callbacks import Callback, Pulse, Pulses, Stop
 from service.training.checkpoint import Checkpoint, must_fit
-from service.training.groups.grouping import Grouping, alone
+from service.training.groups.grouping import Grouping, rows_of
 from service.training.groups.ledger import Ledger
 from service.training.groups.models import PARTS, GroupModels, scalings_of
 from service.training.groups.together import MIN_ROWS, Together, obstacle
+from service.training.stack import fit_together
 from service.training.trainer import Fit, Trainer, diverged
 from service.training.training import Engine
 
@@ -91,8 +93,13 @@ class GroupedTrainer:
         self._stop: str | None = None
         self._inner: Callable[[], Checkpoint] | None = None
         """Gives the training of the group that is trained by itself as it stands; only while it tells something."""
-        self._own: dict[str, list[float]] = {}
-        """The history of the group that is trained by itself."""
+        self._present: Mapping[int, _Relay] = {}
+        """What is heard of the groups that are being trained by themselves."""
+        self._plans: dict[int, Plan] = {}
+        self._together = False
+        """Whether the groups that can be trained together are done."""
+        self._ended: Exception | None = None
+        """What a callback raised to end everything."""
         self._resumed: Mapping[str, Any] | None = None
         if checkpoint is not None:
             self._go_on_from(checkpoint)
@@ -123,8 +130,7 @@ class GroupedTrainer:
 
     def _train_together(self) -> None:
         why = obstacle(self.plan, self._frame, torch.device(self._device))
-        if why is not None or self._resumed is not None:
-            # What is taken up in the middle of a group was left when the others had been trained together.
+        if why is not None or self._together:
             return
         self._pulses.engine = TOGETHER
         together = Together(self.plan, self._frame, self._grouping, initial=self._initial)
@@ -132,22 +138,61 @@ class GroupedTrainer:
         for count in together.train(self._ledger):
             done += count
             self._pulses.tell_if_due(done / len(self._grouping))
+        self._together = True
 
     def _train_alone(self) -> None:
-        """Train what is left, each group by itself."""
-        for group in np.flatnonzero(~self._ledger.done).tolist():
-            try:
-                fit = self._fitted(group)
-            except TrainingFailed as error:
-                self._ledger.failed(group, error)
-            else:
-                self._judged(group, fit)
+        """Train what is left as the jobs that the groups would be by themselves, some of one shape beside each other."""
+        for bundle in self._bundles():
+            relays = {group: _Relay(self._hear) for group in bundle}
+            fits = self._fits(relays)
+            for fit in fits.values():
+                # What comes from a callback, or is a fault, is no matter of one group.
+                if isinstance(fit, Exception) and not isinstance(fit, TrainingFailed):
+                    raise fit
+            for group, fit in fits.items():
+                self._judged(group, fit, relays[group].columns)
             if self._stop is not None:
                 return
+            self._present = {}
             self._pulses.tell_if_due(self._fraction())
 
-    def _fitted(self, group: int) -> Fit:
-        """Train a group as the job that it would be by itself.
+    def _bundles(self) -> list[list[int]]:
+        """Put the groups that are left into bundles whose trainings may share their steps: of one number of rows.
+
+        The bundles of what a checkpoint leaves are those that the undisturbed job would still have had.
+        """
+        left = np.flatnonzero(~self._ledger.done)
+        sizes = np.diff(self._grouping.starts)[left]
+        found: list[list[int]] = []
+        for size in np.unique(sizes).tolist():
+            alike = left[sizes == size].tolist()
+            plan = self._plan_of(size)
+            most = members(shape_of(plan)) if plan.train_rows >= MIN_ROWS else 1
+            found += [alike[start : start + most] for start in range(0, len(alike), most)]
+        return found
+
+    def _plan_of(self, rows: int) -> Plan:
+        """Give the plan of a job over so many rows of one group."""
+        if rows not in self._plans:
+            data = self.spec.data.model_copy(update={"group_by": None})
+            schema = self.plan.schema.model_copy(update={"rows": rows})
+            self._plans[rows] = Plan(self.spec.model_copy(update={"data": data}), schema)
+        return self._plans[rows]
+
+    def _fits(self, relays: "Mapping[int, _Relay]") -> dict[int, Fit | Exception]:
+        """Train the groups of a bundle."""
+        self._present = relays
+        trainers: dict[int, Trainer] = {}
+        fits: dict[int, Fit | Exception] = {}
+        for group, relay in relays.items():
+            try:
+                trainers[group] = self._trainer(group, relay)
+            except TrainingFailed as error:
+                fits[group] = error
+        return fits | dict(zip(trainers, fit_together(list(trainers.values())), strict=True))
+
+    def _trainer(self, group: int, relay: "_Relay") -> Trainer:
+        """Build the trainer of a group, as it was at the checkpoint if there is one.
 
         Raises:
             TrainingFailed: Its rows cannot be trained on.
@@ -156,22 +201,22 @@ class GroupedTrainer:
         if len(rows) < MIN_ROWS:
             message = f"The group has {len(rows)} row; a fit needs at least {MIN_ROWS}."
             raise TrainingFailed("too_few_rows", message, "Send more rows of it.")
-        plan, frame = alone(self.plan, self._frame, rows)
+        plan = self._plan_of(len(rows))
+        frame = rows_of(self._frame, rows, plan)
         resumed, self._resumed = self._resumed, None
-        checkpoint, self._own = None, {}
+        checkpoint = None
         if resumed is not None:
             with must_fit():
-                self._own = {name: series.tolist() for name, series in resumed["own"].items()}
+                relay.columns = {name: series.tolist() for name, series in resumed["own"].items()}
                 checkpoint = Checkpoint(resumed["epoch"], resumed["fraction"], resumed["state"])
-        trainer = Trainer(
+        return Trainer(
             plan,
             frame,
-            callbacks=[_Relay(self._hear)],
+            callbacks=[relay],
             device=self._device,
             initial=self._initial,
             checkpoint=checkpoint,
         )
-        return trainer.fit()
 
     def _hear(self, pulse: Pulse) -> None:
         """Pass on what the training of a group tells.
@@ -179,26 +224,32 @@ class GroupedTrainer:
         Raises:
             Stop: A callback wants the job to end.
         """
-        for name, values in pulse.columns.items():
-            self._own.setdefault(name, []).extend(values)
+        if self._ended is not None:
+            raise self._ended  # The trainings beside it have heard so already.
         self._pulses.engine = pulse.engine
-        self._inner = pulse.checkpoint
+        self._inner = pulse.checkpoint if len(self._present) == 1 else None
         try:
             if pulse.checkpoint is None:
                 self._pulses.heard(0)  # Rows are being read: between two steps there is more to tell.
             else:
-                self._pulses.tell_if_due(self._fraction(pulse.fraction))
-        except Stop as stop:
-            self._stop = stop.reason
+                self._pulses.tell_if_due(self._fraction())
+        except Exception as error:
+            self._ended = error
+            self._stop = error.reason if isinstance(error, Stop) else None
             raise
         finally:
             self._inner = None
 
-    def _fraction(self, of_one: float = 0.0) -> float:
-        return (int(self._ledger.done.sum()) + of_one) / len(self._grouping)
+    def _fraction(self) -> float:
+        under_way = sum(relay.fraction for relay in self._present.values())
+        return (int(self._ledger.done.sum()) + under_way) / len(self._grouping)
 
-    def _judged(self, group: int, fit: Fit) -> None:
+    def _judged(self, group: int, fit: Fit | Exception, history: Mapping[str, list[float]]) -> None:
         """Write down what the training of a group left."""
+        if isinstance(fit, TrainingFailed):
+            self._ledger.failed(group, fit)
+        if isinstance(fit, Exception):
+            return
         parts = fit.parts
         rows = (len(parts.train), len(parts.dev), len(parts.test))
         if fit.stop_reason == "diverged":
@@ -216,7 +267,7 @@ class GroupedTrainer:
             epochs=fit.epochs,
             reason=fit.stop_reason,
         )
-        for name, series in self._own.items():
+        for name, series in history.items():
             self._ledger.told(name, np.array(series), count=1)
 
     def _tell_history(self) -> int:
@@ -243,12 +294,15 @@ class GroupedTrainer:
         own = None
         if self._inner is not None:
             inner = self._inner()
-            series = {name: torch.tensor(values, dtype=torch.float64) for name, values in self._own.items()}
+            (relay,) = self._present.values()
+            told = relay.columns
+            series = {name: torch.tensor(values, dtype=torch.float64) for name, values in told.items()}
             own = {"epoch": inner.epoch, "fraction": inner.fraction, "state": inner.state, "own": series}
         engine = self._pulses.engine
         return {
             "ledger": self._ledger.state_dict(),
             "inner": own,
+            "together": self._together,
             "engine": None if engine is None else (engine.name, engine.reason),
             "stop": self._stop,
         }
@@ -258,15 +312,26 @@ class GroupedTrainer:
             state = checkpoint.state
             self._ledger.load_state_dict(state["ledger"])
             self._resumed, self._stop = state["inner"], state["stop"]
+            self._together = state["together"]
             self._pulses.epoch = checkpoint.epoch
             self._pulses.engine = None if state["engine"] is None else Engine(*state["engine"])
 
 
 class _Relay(Callback):
-    """Hears the training of one group for the job."""
+    """Hears the training of one group for the job.
 
-    def __init__(self, hear: Any) -> None:  # noqa: ANN401 - a method
+    Attributes:
+        columns: Its history so far.
+        fraction: Share of it that is done.
+    """
+
+    def __init__(self, hear: Callable[[Pulse], None]) -> None:
+        self.columns: dict[str, list[float]] = {}
+        self.fraction = 0.0
         self._hear = hear
 
     def on_pulse(self, pulse: Pulse) -> None:
+        for name, values in pulse.columns.items():
+            self.columns.setdefault(name, []).extend(values)
+        self.fraction = pulse.fraction
         self._hear(pulse)
