@@ -191,20 +191,17 @@ def test_float32_is_that_of_single_jobs_up_to_rounding() -> None:
 BAD = "Fühler 1"
 
 
-def with_values(plan: Plan, column: str, values: dict[str, list[float]]) -> Plan:
+def with_values(plan: Plan, column: str, values: dict[str, list[float]], **sections: Any) -> Plan:  # noqa: ANN401 - sections of any kind
     """Give the rows of some sensors other values, as often as they are needed."""
     table = {name: list(own) for name, own in plan.spec.data.table.items()}
     for sensor, some in values.items():
         places = [row for row, name in enumerate(table["sensor"]) if name == sensor]
         for number, row in enumerate(places):
             table[column][row] = some[number % len(some)]
-    data = plan.spec.data.model_copy(update={"columns": {name: tuple(own) for name, own in table.items()}})
-    return job(
-        data.model_dump(mode="json", exclude_none=True),
-        training=plan.spec.training.model_dump(
-            mode="json", exclude_none=True, exclude={"device", "max_seconds"}
-        ),
-    )
+    names = ("target", "features", "group_by")
+    data = inline(table, **{name: getattr(plan.spec.data, name) for name in names})
+    training = {"dtype": "float64", "epochs": plan.spec.training.epochs}
+    return job(data, training=training, **sections)
 
 
 @pytest.mark.parametrize(
@@ -260,6 +257,35 @@ def test_rows_that_are_dropped_are_dropped_in_each_group() -> None:
     models = assert_is_like_single_jobs(filled, engine="quadratic")
     fills = [models.preparation_of(group).inputs[0].fill for group in range(5)]
     assert len(set(fills)) == 5  # Each group's own mean.
+
+
+def test_a_group_may_have_no_dev_rows() -> None:
+    plan = sensors(groups=4, rows=9, data_seed=1)
+    table = {name: list(values) for name, values in plan.spec.data.table.items()}
+    table["part"] = ["train"] * len(table["sensor"])
+    for name in set(table["sensor"]) - {BAD}:
+        table["part"][table["sensor"].index(name)] = "dev"
+    data = inline(table, group_by="sensor", target="y0", features=["x0", "x1"])
+    split = {"type": "column", "column": "part"}
+    models = assert_is_like_single_jobs(
+        job(data, evaluation={"split": split}, training={"dtype": "float64", "epochs": 9}), engine="quadratic"
+    )
+    assert [math.isnan(loss) for loss in models.losses("dev")] == [False, True, False, False]
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9, 1.5])
+def test_a_group_from_which_nothing_is_to_be_learnt_stays_where_it_began(momentum: float) -> None:
+    optimizer = {"type": "SGD", "lr": 0.01, "momentum": momentum}
+    plan = sensors(
+        width=1, model={"type": "linear", "bias": False}, optimizer=optimizer, training={"epochs": 3000}
+    )
+    still = with_values(
+        plan, "x0", {BAD: [0.0]}, model={"type": "linear", "bias": False}, optimizer=optimizer
+    )
+    models = fitted(still).models
+    own, _ = by_itself(still, 1)
+    assert torch.equal(models.state_dict_of(1)["weight"], own.state_dict["weight"])
+    assert models.reasons[1] == "completed"
 
 
 def test_ten_thousand_small_groups_are_one_job_of_a_moment() -> None:

@@ -216,7 +216,7 @@ class Together:
         descents.leave(~sound)
         ends = torch.from_numpy(descents.ends(self._epochs)).to(self._dtype).double().numpy()
         losses = np.stack([self._losses(scaled.get(part), ends) for part in PARTS], axis=1)
-        sane = descents.tame & np.isfinite(losses[:, 0])
+        sane = descents.tame & np.isfinite(losses[:, 0]) & ~np.isinf(losses).any(axis=1)
         descents.leave(~sane)
         self._tell(descents, scaled.get("dev"), ledger)
         self._keep(groups[sane], ends[sane], {n: v[sane] for n, v in scalings.items()}, losses[sane], ledger)
@@ -288,9 +288,9 @@ class Together:
         ledger.told("train_loss", descents.sums(self._epochs)[:-1], count=count)
         if dev is None:
             return
+        # A group without dev rows adds nothing to the sum, for all rows that it has there weigh nothing.
         watched = dev.filled.any(axis=1) & descents.tame
         bowls = Bowls.over(dev.inputs, dev.targets, dev.shares, near=self._start)
-        descents.leave(~watched)
         ledger.told("dev_loss", descents.sums_of(bowls, self._epochs)[1:], count=int(watched.sum()))
 
     def _keep(
