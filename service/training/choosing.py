@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from service.spec.plan import Plan
+from service.training import stack
 from service.training.groups.trainer import GroupedFit, GroupedTrainer
-from service.training.stack import fit_together
 from service.training.trainer import Fit, Trainer
 
-__all__ = ["AnyFit", "AnyTrainer", "fit_all", "trainer_of"]
+__all__ = ["AnyFit", "AnyTrainer", "fit_together", "trainer_of"]
 
 AnyTrainer = Trainer | GroupedTrainer
 AnyFit = Fit | GroupedFit
@@ -18,13 +18,13 @@ def trainer_of(plan: Plan) -> type[Trainer] | type[GroupedTrainer]:
     return GroupedTrainer if plan.is_grouped else Trainer
 
 
-def fit_all(trainers: Sequence[AnyTrainer]) -> list[AnyFit | Exception]:
+def fit_together(trainers: Sequence[AnyTrainer]) -> list[AnyFit | Exception]:
     """Fit all: those of one model together, those of groups each for itself; what goes wrong with one is its own matter.
 
     Returns:
         What each fit gave, or the error that ended it, in order.
     """
-    fits = iter(fit_together([one for one in trainers if isinstance(one, Trainer)]))
+    fits = iter(stack.fit_together([one for one in trainers if isinstance(one, Trainer)]))
     return [next(fits) if isinstance(one, Trainer) else _fitted(one) for one in trainers]
 
 

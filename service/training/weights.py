@@ -17,6 +17,7 @@ __all__ = [
     "Coefficients",
     "coefficients",
     "from_bytes",
+    "is_linear",
     "preparation_of",
     "to_bytes",
     "to_json",
@@ -82,9 +83,7 @@ def coefficients(
         the first get ` (2)`, …. None for models that are not linear in their inputs.
     """
     weight = next((state_dict[name] for name in ("weight", "0.weight") if name in state_dict), None)
-    if model not in {"linear", "polynomial", "logistic", "softmax"} or weight is None:
-        return None
-    if weight.dim() != 2 or weight.shape[1] != len(preparation.names):  # noqa: PLR2004 - a matrix
+    if weight is None or not is_linear(model, weight.shape, preparation):
         return None
     bias = next((state_dict[name] for name in ("bias", "0.bias") if name in state_dict), None)
     rows = [
@@ -97,6 +96,12 @@ def coefficients(
     return dict(zip(names, (one for one, _ in rows), strict=True)), dict(
         zip(names, (intercept for _, intercept in rows), strict=True)
     )
+
+
+def is_linear(model: str, weight: Sequence[int], preparation: Preparation) -> bool:
+    """Tell whether a model is linear in its inputs, by its type in the spec and the shape of its first weights."""
+    is_known = model in {"linear", "polynomial", "logistic", "softmax"}
+    return is_known and len(weight) == 2 and weight[1] == len(preparation.names)  # noqa: PLR2004 - a matrix
 
 
 def _raw(

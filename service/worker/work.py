@@ -21,7 +21,7 @@ from service.storage.checkpoints import CheckpointStore
 from service.tables.frame import Frame
 from service.training import devices
 from service.training.callbacks import Stop
-from service.training.choosing import AnyFit, AnyTrainer, fit_all, trainer_of
+from service.training.choosing import AnyFit, AnyTrainer, fit_together, trainer_of
 from service.training.frames import load
 from service.training.weights import from_bytes
 from service.worker import memory
@@ -168,7 +168,7 @@ class Work:
                     ready[case] = self._trainer(case, together=len(cases))
                 except Exception as error:  # noqa: BLE001 - it becomes the job's
                     results[case] = error
-            results.update(zip(ready, fit_all(list(ready.values())), strict=True))
+            results.update(zip(ready, fit_together(list(ready.values())), strict=True))
             cases = [case for case in cases if isinstance(results[case], CheckpointUnusable)]
             for case in cases:
                 # Of a version that trained otherwise: the file is whole, and its content does not fit.

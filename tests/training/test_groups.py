@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from service.exceptions import InvalidSpec, TrainingFailed
 from service.spec.plan import Plan
-from service.training import callbacks
+from service.training import callbacks, weights
 from service.training.callbacks import Callback, Pulse, Stop
 from service.training.checkpoint import Checkpoint, from_bytes, to_bytes
 from service.training.choosing import trainer_of
@@ -336,6 +336,41 @@ def test_coefficients_are_those_of_a_single_job_in_raw_units() -> None:
     )
     scale = np.ptp(table["y0"])
     assert np.mean(((fitted_by_hand - table["y0"]) / scale) ** 2) == pytest.approx(record["train_loss"])
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"preprocessing": {"scaling": "standardize", "target_scaling": "min_max"}, "targets": 2},
+        {"preprocessing": {"scaling": "min_max"}, "model": {"type": "linear", "bias": False}},
+        {"model": {"type": "polynomial", "degree": 2}},
+        {
+            "loss": {"type": "GaussianNLLLoss"},
+            "preprocessing": {"target_scaling": "standardize"},
+            "optimizer": {"type": "Adam"},
+        },
+        {"model": {"type": "mlp", "hidden": [2]}, "optimizer": {"type": "Adam"}},
+    ],
+)
+def test_coefficients_are_read_as_of_one_model(sections: dict[str, Any]) -> None:
+    plan = sensors(**sections, groups=3, training={"epochs": 3})
+    models = fitted(plan).models
+    for group, record in enumerate(records_of(models, plan.spec, range(3))):
+        tensors, preparation = models.state_dict_of(group), models.preparation_of(group)
+        expected = weights.coefficients(tensors, preparation, model=plan.spec.model.type, loss=plan.spec.loss)
+        found = (record["coefficients"], record["intercept"])
+        if expected is None:
+            assert found == (None, None)
+        else:
+            assert flat(found) == pytest.approx(flat(expected), rel=1e-9, abs=1e-9)
+
+
+def flat(value: Any, *path: Any) -> Any:  # noqa: ANN401 - numbers, or what they are nested in
+    """Lay out nested numbers side by side, to compare them approximately."""
+    if isinstance(value, float):
+        return {path: value}
+    pairs = value.items() if isinstance(value, dict) else enumerate(value)
+    return {key: number for name, one in pairs for key, number in flat(one, *path, name).items()}
 
 
 class Stopper(Callback):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.spec.job import JobSpec
-from service.training import weights
+from service.training.groups.coefficients import GroupCoefficients
 from service.training.groups.models import PARTS, GroupModels
 
 __all__ = ["STATUSES", "columns_of", "records_of", "status_of"]
@@ -24,10 +24,12 @@ def records_of(models: GroupModels, spec: JobSpec, groups: Sequence[int]) -> lis
     """Describe some groups, each by an object."""
     rows, losses = models.figures["rows"].tolist(), models.figures["losses"].tolist()
     epochs = models.figures["epochs"].tolist()
+    linear = GroupCoefficients.of(models, spec)
     found = []
     for group in groups:
         error = models.errors.get(group)
-        coefficients, intercept = _coefficients(models, spec, group)
+        has_own = linear is not None and models.is_trained(group)
+        coefficients, intercept = linear.of_group(group) if linear and has_own else (None, None)
         found.append(
             {
                 "group": models.labels[group],
@@ -51,14 +53,6 @@ _REASONS = {"waiting": None, "stopped": "cancelled"}
 
 def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-def _coefficients(models: GroupModels, spec: JobSpec, group: int) -> tuple[Any, Any]:
-    """Give coefficients and intercept of a group; nothing where it has no model, or no linear one."""
-    if not models.is_trained(group):
-        return None, None
-    tensors, preparation = models.state_dict_of(group), models.preparation_of(group)
-    return weights.coefficients(tensors, preparation, model=spec.model.type, loss=spec.loss) or (None, None)
 
 
 def columns_of(models: GroupModels, spec: JobSpec, groups: Sequence[int]) -> dict[str, list[Any]]:
