@@ -165,6 +165,9 @@ def test_each_model_is_that_of_a_job_over_the_group_s_rows(
 
 def test_linear_groups_are_trained_together_and_others_one_after_the_other() -> None:
     assert_is_like_single_jobs(sensors(), engine="quadratic")
+    assert_is_like_single_jobs(sensors(training={"batch_size": 12}), engine="quadratic")
+    batches = sensors(groups=3, training={"batch_size": 4, "epochs": 3})
+    assert fitted(batches).engine.name != "quadratic"  # type: ignore[union-attr]
     adam = sensors(groups=9, rows=4, optimizer={"type": "Adam", "lr": 0.1}, training={"epochs": 4})
     assert_is_like_single_jobs(adam, engine="dense")
     network = sensors(

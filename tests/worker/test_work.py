@@ -29,6 +29,20 @@ DIVERGING = {**JOB, "optimizer": {"type": "SGD", "lr": 1e30}}
 """Of the same shape: only its rate is another."""
 LINE = {"training": {"epochs": 40, "seed": 0}}
 """One whose engine gives the same bits to each, however many share its steps."""
+GROUPED = {
+    "data": {
+        "type": "inline",
+        "columns": {
+            "x": [float(row % 7) for row in range(40)],
+            "y": [float(row % 7 * (row % 3) + row % 2) for row in range(40)],
+            "sensor": [("a", "b", "c")[row % 3] for row in range(39)] + ["d"],
+        },
+        "target": "y",
+        "group_by": "sensor",
+    },
+    "training": {"epochs": 40, "seed": 0},
+}
+"""One with a model for each of three groups, and a fourth that fails alone."""
 EPOCHS = list(range(1, 41))
 
 
@@ -201,6 +215,33 @@ def test_a_job_that_gives_way_leaves_a_checkpoint_goes_behind_and_ends_the_same(
     assert desk.job(ref.id).result == desk.job(single.id).result
     told = [event.data["cause"] for event, _ in desk.events(ref.id) if event.type == "status"]
     assert told[2]["code"] == "gave_way"
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_a_job_with_groups_goes_on_where_it_was_put_down(
+    desk: Desk,
+    work: Work,
+    pipes: tuple[Connection, Connection],
+    monkeypatch: pytest.MonkeyPatch,
+    optimizer: str,
+) -> None:
+    monkeypatch.setattr(callbacks, "PULSE_SECONDS", 0.0)
+    spec = {**GROUPED, "optimizer": {"type": optimizer, "lr": 0.01}}
+    single = alone(desk, work, **spec)
+    (ref,) = claimed(desk, spec)
+    other = desk.submit(**spec)
+    with monkeypatch.context() as patch:
+        patch.setattr(working, "fit_together", at_first_fit(lambda: pipes[0].send(GiveWay((ref,)))))
+        work.do(Assignment((ref,)))
+    (left,) = desk.checkpoints(ref.id)
+    assert (left.reason, left.epoch, desk.status(ref.id)) == ("yield", 0, "queued")
+    assert left.fraction > 0
+    assert [one.id for one in desk.claim()] == [other]
+    (again,) = desk.claim()
+    work.do(Assignment((again,)))
+    assert (desk.status(ref.id), desk.epochs(ref.id)) == ("succeeded", EPOCHS)
+    assert desk.parameters(ref.id) == desk.parameters(single.id)
+    assert desk.job(ref.id).result == desk.job(single.id).result
 
 
 def test_who_has_no_room_for_a_checkpoint_stays(

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 
 from service.exceptions import TrainingFailed
+from service.spec import bowl
 from service.spec.estimates import is_streamed
 from service.spec.optimizers import SGD
 from service.spec.plan import Plan
@@ -45,9 +46,17 @@ BLOCK_NUMBERS = 2**20
 """Numbers of one block of groups: milliseconds, after which cancel and pause are heard."""
 
 
-def obstacle(plan: Plan, frame: Frame, device: torch.device) -> str | None:
-    """Say what keeps the groups of a job from being trained at once; None where nothing does."""
-    return next((what for what, keeps in _OBSTACLES.items() if keeps(plan, frame, device)), None)
+def obstacle(plan: Plan, frame: Frame, device: torch.device, *, largest: Plan) -> str | None:
+    """Say what keeps the groups of a job from being trained at once; None where nothing does.
+
+    Args:
+        plan: Of the effective spec.
+        frame: All rows.
+        device: To train on.
+        largest: Of a job over the rows of the largest group.
+    """
+    own = (what for what, keeps in _OBSTACLES.items() if keeps(plan, frame, device))
+    return bowl.obstacle(largest) or next(own, None)
 
 
 def _fills_gaps(plan: Plan, frame: Frame) -> bool:
@@ -60,25 +69,12 @@ def _fills_gaps(plan: Plan, frame: Frame) -> bool:
 
 _OBSTACLES: Mapping[str, Callable[[Plan, Frame, torch.device], bool]] = {
     "the spec asks for the reference": lambda plan, *_: plan.spec.training.engine == "eager",
-    "the model is not one fully connected layer": lambda plan, *_: (
-        plan.spec.model.type not in {"linear", "polynomial"} or bool(plan.spec.model.output_activation)
-    ),
-    "the loss is not MSELoss": lambda plan, *_: plan.spec.loss.type != "MSELoss",
-    "the optimizer is not SGD": lambda plan, *_: not isinstance(plan.spec.optimizer, SGD),
-    "a step may take a part of a group's rows": lambda plan, *_: plan.spec.training.batch_size != "full",
-    "parameters have learning rates of their own": lambda plan, *_: bool(
-        plan.spec.optimizer.parameter_groups
-    ),
-    "the learning rate changes": lambda plan, *_: plan.spec.scheduler is not None,
-    "the penalty l1 is not smooth": lambda plan, *_: plan.spec.regularization.l1 > 0,
-    "the gradient is clipped": lambda plan, *_: plan.spec.regularization.clips,
-    "the rows change at each step": lambda plan, *_: bool(plan.spec.training.augmentation),
     "each training may stop at another epoch": lambda plan, *_: plan.spec.training.early_stopping is not None,
     "the rows are on an accelerator": lambda _, __, device: device.type != "cpu",
     "gaps are filled with figures of each group": lambda plan, frame, _: _fills_gaps(plan, frame),
     "the rows are too many for memory": lambda plan, *_: is_streamed(plan),
-    "there are too many inputs": lambda plan, *_: len(plan.inputs) > 1 or plan.inputs[0] > MAX_INPUTS,
-    "parts of the model are frozen, or its categories are learnt": lambda plan, *_: _is_not_plain(plan),
+    "there are too many inputs": lambda plan, *_: plan.inputs[0] > MAX_INPUTS,
+    "outputs are bent, parameters frozen, or categories learnt": lambda plan, *_: _is_not_plain(plan),
 }
 
 
@@ -88,7 +84,7 @@ def _is_not_plain(plan: Plan) -> bool:
         column.kind == "category" and preprocessing.treatment(column).encoding == "embedding"
         for column in plan.features
     )
-    return embedded or bool(start is not None and start.freeze)
+    return embedded or bool(plan.spec.model.output_activation) or bool(start is not None and start.freeze)
 
 
 @dataclass(frozen=True, slots=True)

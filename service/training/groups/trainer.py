@@ -129,7 +129,8 @@ class GroupedTrainer:
         return GroupedFit(self._ledger.models(), self._stop or "completed", epochs, self.engine)
 
     def _train_together(self) -> None:
-        why = obstacle(self.plan, self._frame, torch.device(self._device))
+        largest = self._plan_of(int(np.diff(self._grouping.starts).max()))
+        why = obstacle(self.plan, self._frame, torch.device(self._device), largest=largest)
         if why is not None or self._together:
             return
         self._pulses.engine = TOGETHER
