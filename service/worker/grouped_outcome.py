@@ -17,6 +17,8 @@ _ENDS = {
     "max_runtime": (Status.SUCCEEDED, StopReason.MAX_RUNTIME),
     "stopped": (Status.CANCELLED, StopReason.CANCELLED),
 }
+_OF_ONE_MODEL = ("coefficients", "intercept", "truth", "classes", "runs", "kept_run", "cross_validation")
+"""What is told of a job with one model, and null here."""
 LISTED_CODES = 3
 
 
@@ -39,6 +41,7 @@ def _result(fit: GroupedFit) -> dict[str, Any]:
     return {
         **{f"{part}_loss": None if summary is None else summary["mean"] for part, summary in losses.items()},
         "metrics": {},
+        **dict.fromkeys(_OF_ONE_MODEL),
         "kept_epoch": fit.epochs,
         "split": {"rows": dict(zip(PARTS, rows, strict=True)), "digest": None},
         "groups": {

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from service.spec.optimizers import SGD
 
@@ -192,8 +193,9 @@ class Descents:
 
 def _product(table: Floats, pairs: Floats, count: int) -> Floats:
     """Sum over all but the first axes, and put the epochs `i + B j` into their order."""
-    found = pairs.reshape(len(pairs), -1) @ table.reshape(len(table), -1).T
-    return np.asarray(found.reshape(-1)[:count])
+    # By torch, which keeps to the threads of a runner: on a busy machine several are slower than one.
+    left, right = (torch.from_numpy(one).reshape(len(one), -1) for one in (pairs, table))
+    return np.asarray((left @ right.T).reshape(-1)[:count].numpy())
 
 
 def _steps(optimizer: SGD, curvature: Floats) -> tuple[Floats, Floats, npt.NDArray[np.bool_]]:
