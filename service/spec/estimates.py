@@ -77,5 +77,5 @@ def estimated_seconds(plan: Plan, *, step_seconds: float | None = None) -> float
     if plan.spec.training.engine == "auto" and bowl.obstacle(plan) is None:
         return bowl.seconds(plan)
     flops = 6.0 * plan.train_rows * (plan.parameter_count + plan.activation_count)
-    steps = (plan.steps_per_epoch + plan.groups - 1) * (step_seconds or DEFAULT_STEP_SECONDS)
+    steps = (plan.steps_per_epoch + (plan.groups or 1) - 1) * (step_seconds or DEFAULT_STEP_SECONDS)
     return plan.epochs * plan.spec.optimizer.evaluations_per_step * (steps + flops / FLOPS_PER_SECOND)

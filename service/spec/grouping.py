@@ -50,13 +50,9 @@ def group_size_problems(plan: Plan, limits: Limits) -> list[Problem]:
     name = plan.spec.data.group_by
     if name is None:
         return []
-    is_known = plan.schema.by_name[name].values is not None
+    most = min(plan.schema.rows, limits.max_groups) if plan.groups is None else plan.groups
+    parameters = plan.parameter_count * most
     return [
-        *over_limit("/data/group_by", "groups", plan.groups if is_known else 1, limits.max_groups),
-        *over_limit(
-            "/data/group_by",
-            "parameters in all groups",
-            plan.parameter_count * min(plan.groups, limits.max_groups),
-            limits.max_parameters,
-        ),
+        *over_limit("/data/group_by", "groups", most, limits.max_groups),
+        *over_limit("/data/group_by", "parameters in all groups", parameters, limits.max_parameters),
     ]

@@ -73,16 +73,13 @@ class Plan:
         """Whether each group of rows gets a model of its own."""
         return self.spec.data.group_by is not None
 
-    @cached_property
-    def groups(self) -> int:
-        """Groups of rows; at most, where the column has more different numbers than are listed; 1 without groups."""
+    @property
+    def groups(self) -> int | None:
+        """Groups of rows, 1 without groups; None where only the rows can tell, as of a column with many numbers."""
         if self.spec.data.group_by is None:
             return 1
-        column = self.schema.by_name[self.spec.data.group_by]
-        if column.values is not None:
-            return len(column.values)
-        low, high = column.minimum or 0.0, column.maximum or 0.0
-        return int(min(self.schema.rows, high - low + 1))
+        values = self.schema.by_name[self.spec.data.group_by].values
+        return None if values is None else len(values)
 
     @property
     def has_dev(self) -> bool:
@@ -138,7 +135,7 @@ class Plan:
     def gradients(self) -> int:
         """Gradients that all trainings compute at most: one for each step, but for optimizers that ask again."""
         # The last batch of each group may be a small one.
-        steps = self.steps_per_epoch + self.groups - 1
+        steps = self.steps_per_epoch + (self.groups or 1) - 1
         return math.ceil(self.epochs * steps * self.spec.optimizer.evaluations_per_step)
 
     @cached_property

@@ -91,6 +91,18 @@ def test_the_steps_of_all_groups_count() -> None:
     assert parsed(grouped(None)).gradients == 2
 
 
+def test_of_many_numbers_the_rows_tell_how_many_groups_there_are() -> None:
+    rows = 2400
+    columns = {
+        "x": [float(row % 7) for row in range(rows)],
+        "y": [float(row % 5) for row in range(rows)],
+        "number": [float(row // 2) for row in range(rows)],
+    }
+    plan = parsed(grouped("number", data={"columns": columns}))
+    assert plan.groups is None
+    assert plan.gradients == 2
+
+
 def test_groups_are_not_trained_beside_other_jobs() -> None:
     assert shape_of(parsed(grouped())) is None
     assert shape_of(parsed(grouped(None))) is not None
