@@ -45,7 +45,8 @@ class Figures:
             new_mean = block.mean(axis=1)
             lowest, highest = block.min(axis=1), block.max(axis=1)
             deviations = block - new_mean[:, np.newaxis]
-            new_squares = np.einsum("cv,cv->c", deviations, deviations)
+            # Summed as `numpy.std` sums them: of a table in one block these are its very figures.
+            new_squares = np.square(deviations, out=deviations).sum(axis=1)
             if count == 0:
                 mean, squares = np.zeros_like(new_mean), np.zeros_like(new_mean)
                 low, high = lowest, highest

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import secrets
 import signal
 import socket
@@ -265,6 +266,8 @@ class Dispatcher:
 
 def run_worker(settings: Settings) -> None:
     """Run a worker in this process until SIGTERM or SIGINT."""
+    # Inherited by the runners, whose NumPy reads it when it is loaded: torch's own setting does not reach it.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(settings.threads))
     failpoints.arm(settings.failpoints_dir)
     stop, wake = socket.socketpair()
     for number in (signal.SIGTERM, signal.SIGINT):

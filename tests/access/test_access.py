@@ -107,7 +107,8 @@ def test_a_key_that_may_only_look_only_looks(shared: Service, tutorial: dict[str
         for method in operations:
             if path.startswith("/v1") and method != "get":
                 answer = reader.request(
-                    method, path.format_map({"job_id": job_id, "dataset_id": "ds_x"} | _ANY)
+                    method,
+                    path.format_map({"job_id": job_id, "dataset_id": "ds_x", "sweep_id": "sweep_x"} | _ANY),
                 )
                 told = refused(answer, 403, "forbidden")
                 assert "`write`" in told["detail"]

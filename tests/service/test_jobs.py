@@ -189,7 +189,7 @@ def test_cancel_a_queued_job_ends_it_at_once(service: Service, tutorial: dict[st
     assert service.client.post(f"/v1/jobs/{queued[0]}/cancel").json()["status"] == "cancelled"
     assert service.job(queued[1])["queue"] == {"jobs_ahead": 0}
     assert service.client.get(f"/v1/jobs/{queued[0]}/parameters").json()["code"] == "no_parameters"
-    for one in [*busy, queued[1]]:
+    for one in [queued[1], *busy]:
         service.client.post(f"/v1/jobs/{one}/cancel")
         assert service.job(one, wait=10)["status"] == "cancelled"
 

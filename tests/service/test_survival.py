@@ -124,7 +124,9 @@ def test_a_verb_that_the_state_forbids_is_told_with_the_state(
         assert answer.json()["hint"]
 
 
-IN_A_TRAINING = sorted(NAMES - {"submitted", "letting_go", "let_go"})
+IN_A_TRAINING = sorted(
+    one for one in NAMES - {"submitted", "letting_go", "let_go"} if not one.startswith("sweep")
+)
 
 
 @pytest.mark.parametrize("name", IN_A_TRAINING)

@@ -4,7 +4,6 @@ import math
 from typing import Any
 
 import numpy as np
-import torch
 
 from service.spec.plan import Plan
 from service.training.trainer import Fit
@@ -49,7 +48,7 @@ def assert_close_scores(fit: Fit, reference: Fit, *, close: float) -> None:
 
 def assert_close(found: Any, expected: Any, *, close: float, what: str) -> None:  # noqa: ANN401 - lists of numbers or tensors
     """Compare numbers, NaN being equal to NaN, by the size of the largest of them."""
-    own, other = (np.asarray(torch.as_tensor(one).double()) for one in (found, expected))
+    own, other = (np.asarray(one, dtype=np.float64) for one in (found, expected))
     assert own.shape == other.shape, what
     scale = max(1.0, float(np.max(np.abs(other[np.isfinite(other)]), initial=0.0)))
     np.testing.assert_allclose(own, other, rtol=close, atol=close * scale, err_msg=what)

@@ -122,7 +122,8 @@ def test_batches_that_are_done_are_not_read_again(tmp_path: Path, monkeypatch: p
     _, data = checkpoint_at(make, 3)
     monkeypatch.setattr(StoredRows, "take", counted)
     make(checkpoint=from_bytes(data)).fit()
-    assert taken == [5, 3]
+    # A window of several batches is read at once: of those that are left.
+    assert taken == [8]
 
 
 def test_a_plugin_may_draw_from_every_generator_of_the_process() -> None:
@@ -331,7 +332,8 @@ def test_every_part_is_needed() -> None:
 
     state = from_bytes(data).state
     paths = [(name,) for name in state] + [("training", name) for name in state["training"]]
-    unused = {("training", "augmenter"), ("training", "watch")}
+    # Without the name of an engine it is one of a version that had no other than `eager`.
+    unused = {("training", "augmenter"), ("training", "watch"), ("engine",)}
     for path in [*paths, ("randomness", "python"), ("training", "network", "0.weight")]:
         if path not in unused:
             with pytest.raises(CheckpointUnusable):

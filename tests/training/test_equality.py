@@ -213,8 +213,8 @@ class Pair:
             table = second_degree(table)
         if self._is_scaled:
             # The figures come from the training rows alone.
-            train = table[: self.train_rows]
-            table = (table - train.mean(axis=0)) / train.std(axis=0)
+            train = np.ascontiguousarray(table[: self.train_rows].T)
+            table = (table - train.mean(axis=1)) / train.std(axis=1)
         target = self.target.tensor
         tensors = [
             torch.from_numpy(table).to(self.dtype),
