@@ -1,8 +1,6 @@
 """The engines against the loops of `benchmarks.loops`: the same rows in the same order, the same rule, the same seed."""
 
-import importlib
-import importlib.util
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -14,13 +12,12 @@ from benchmarks.page import duration, table, times
 from benchmarks.timing import Clock, interleaved, medians, timed
 from service.spec.plan import Plan
 from service.training import engines as kinds
+from service.training import stack
 from service.training.case import Case
 from service.training.trainer import Fit, Trainer
 from service.training.training import Engine, Training
 
 __all__ = ["Difference", "Measured", "difference", "measure", "report"]
-
-STACK = "service.training.stack"
 
 TURN_SECONDS = 0.1
 State = dict[str, torch.Tensor]
@@ -112,49 +109,45 @@ class _Turn:
 
     def _fitted(self, engine: str) -> dict[str, float]:
         plans = [member.plan(engine=engine) for member in self.members]
-        with _training() as training:
+        with _training(together=len(plans) > 1) as training:
             seconds, found = timed(lambda: _trained(self.members, plans, self.device))
         self.states[engine] = [fit.state_dict for fit in found]
         if engine == "auto" and found[0].engine is not None:
             self.engine = found[0].engine
-        # Where members of a stack are not begun one by one, there is only the whole.
         return {engine: seconds} | ({f"{engine} training": training.seconds} if training.seconds else {})
 
 
 @contextmanager
-def _training() -> Iterator[Clock]:
+def _training(*, together: bool) -> Iterator[Clock]:
     """Time a part of a fit that gives no access to it: what an engine does, from its building to its last step."""
-    clock, begin = Clock(), kinds.begin
+    clock, begin, train_alike = Clock(), kinds.begin, stack.train_alike
 
     def begun(case: Case, engine: str) -> Training:
         with clock.running():
             training = begin(case, engine)
-        training.run = clock.of(training.run)  # Of this one object only.
+        if not together:
+            training.run = clock.of(training.run)  # Of this one object only.
         return training
 
     kinds.begin = begun
+    stack.train_alike = clock.of(train_alike) if together else train_alike
     try:
         yield clock
     finally:
-        kinds.begin = begin
+        kinds.begin, stack.train_alike = begin, train_alike
 
 
 def _trained(members: Sequence[Job], plans: Sequence[Plan], device: str) -> list[Fit]:
     pairs = zip(members, plans, strict=True)
     trainers = [Trainer(plan, member.frame, device=device) for member, plan in pairs]
-    found = _together()(trainers) if len(trainers) > 1 else [trainers[0].fit()]
-    for one in found:
+    if len(trainers) == 1:
+        return [trainers[0].fit()]
+    found = []
+    for one in stack.fit_together(trainers):
         if isinstance(one, Exception):
             raise one
+        found.append(one)
     return found
-
-
-def _together() -> Callable[[list[Trainer]], list[Fit]]:
-    """Give what trains a stack, or one training after the other where this version has none."""
-    if importlib.util.find_spec(STACK) is None:
-        return lambda trainers: [one.fit() for one in trainers]
-    together: Callable[[list[Trainer]], list[Fit]] = importlib.import_module(STACK).fit_together
-    return together
 
 
 def _differences_in_float64(job: Job, device: str) -> dict[str, Difference]:

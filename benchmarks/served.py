@@ -143,6 +143,7 @@ def _one_job(service: Service, rounds: int) -> tuple[str, float]:
         "short": lambda: _short(service, short),
     }
     found = interleaved(calls, rounds)
+    warm = sorted(timed(service.post)[0] for _ in range(4 * rounds))
     p95 = statistics.quantiles(found["service"], n=20)[-1] if rounds > 1 else found["service"][0]
     ms = {name: 1e3 * value for name, value in medians(found).items()}
     paired = zip(found["service"], found["engine"], strict=True)
@@ -150,8 +151,17 @@ def _one_job(service: Service, rounds: int) -> tuple[str, float]:
     lines = [
         ["the tutorial's loop, plain torch, one thread", f"{ms['loop']:.1f}", ""],
         ["the training without a service", f"{ms['engine']:.1f}", times(ms["loop"] / ms["engine"])],
-        ["POST → succeeded, `Prefer: wait`", f"{ms['service']:.1f}", times(ms["loop"] / ms["service"])],
-        ["the same, the 95th percentile", f"{1e3 * p95:.1f}", ""],
+        [
+            "POST → succeeded, `Prefer: wait`, one after the other",
+            f"{1e3 * statistics.median(warm):.1f}",
+            times(ms["loop"] / (1e3 * statistics.median(warm))),
+        ],
+        [
+            "the same, each after a loop that has taken the caches",
+            f"{ms['service']:.1f}",
+            times(ms["loop"] / ms["service"]),
+        ],
+        ["of these, the 95th percentile", f"{1e3 * p95:.1f}", ""],
         ["service less training, paired", f"{overhead:.1f}", ""],
         ["POST → succeeded of one epoch: the service's own time", f"{ms['short']:.1f}", ""],
         ["submission → claimed by an idle worker", f"{ms['pick up']:.1f}", ""],

@@ -4,10 +4,11 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 __all__ = ["Clock", "interleaved", "medians", "timed"]
 
+Given = ParamSpec("Given")
 Value = TypeVar("Value")
 
 
@@ -26,12 +27,12 @@ class Clock:
         finally:
             self.seconds += time.perf_counter() - started
 
-    def of(self, call: Callable[[], Value]) -> Callable[[], Value]:
+    def of(self, call: Callable[Given, Value]) -> Callable[Given, Value]:
         """Give the same call, its time added."""
 
-        def clocked() -> Value:
+        def clocked(*given: Given.args, **named: Given.kwargs) -> Value:
             with self.running():
-                return call()
+                return call(*given, **named)
 
         return clocked
 

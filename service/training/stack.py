@@ -10,7 +10,7 @@ from service.training.quadratic.training import QuadraticTraining, walk
 from service.training.trainer import Fit, Trainer
 from service.training.training import Training
 
-__all__ = ["fit_together"]
+__all__ = ["fit_together", "train_alike"]
 
 
 def fit_together(trainers: Sequence[Trainer]) -> list[Fit | Exception]:
@@ -79,7 +79,7 @@ def _run(members: Sequence[_Member]) -> None:
     """Run the trainings of members that can be trained together."""
     trainings = [one.training for one in members if one.training is not None]
     try:
-        failures = _failures(trainings)
+        failures = train_alike(trainings)
     except Exception as error:  # noqa: BLE001 - as above: what they do together broke
         failures = [error] * len(members)
     for member, failure in zip(members, failures, strict=True):
@@ -87,7 +87,15 @@ def _run(members: Sequence[_Member]) -> None:
             member.fails(failure)
 
 
-def _failures(trainings: Sequence[Training]) -> Sequence[Exception | None]:
+def train_alike(trainings: Sequence[Training]) -> Sequence[Exception | None]:
+    """Run trainings that share their steps, or a single one.
+
+    Returns:
+        What a callback of each raised, but for `Stop`; None for those that went their way.
+
+    Raises:
+        Exception: What they do together broke.
+    """
     walks = [one for one in trainings if isinstance(one, QuadraticTraining)]
     if len(walks) > 1:
         walk(walks)
