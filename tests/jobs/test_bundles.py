@@ -56,7 +56,7 @@ def test_what_has_run_before_goes_on_alone(desk: Desk) -> None:
 
 
 def test_a_job_that_trains_alone_is_claimed_alone(desk: Desk) -> None:
-    big = {"training": {"epochs": 1_000_000, "seed": 0}}
+    big = {"optimizer": {"type": "Adam"}, "training": {"epochs": 1_000_000, "seed": 0}}
     large = [desk.submit(**big) for _ in range(3)]
     assert ids(desk.claim_together()) == [large[:1]]
 

@@ -281,7 +281,7 @@ def assert_same(history: History, fit: Fit, lesson: Lesson) -> None:
 
 
 @settings(
-    max_examples=300,
+    max_examples=200,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

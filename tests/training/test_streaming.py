@@ -165,7 +165,7 @@ def test_files_that_are_gone_are_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("batch_size", ["1024", "full"])
 def test_a_table_larger_than_the_allowed_memory_is_trained_on(tmp_path: Path, batch_size: str) -> None:
     rng = np.random.default_rng(0)
-    vectors = rng.random((200_000, 64))
+    vectors = rng.random((300_000, 64))
     store(tmp_path, {"v": vectors, "y": vectors[:, 0] + 1})
     table_bytes = vectors.nbytes
     del vectors
