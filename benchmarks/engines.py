@@ -19,7 +19,7 @@ from service.training.training import Engine, Training
 
 __all__ = ["Difference", "Measured", "difference", "measure", "report"]
 
-TURN_SECONDS = 0.1
+TURN_SECONDS = 1.5
 State = dict[str, torch.Tensor]
 
 
@@ -63,15 +63,16 @@ def measure(
     """Measure all jobs, or those of these names; those whose loop takes long in a third of the rounds."""
     for job in jobs(quick=quick):
         if not only or job.name in only:
-            yield _measured(job, max(1, rounds // 3) if job.is_long else rounds, device)
+            turn_seconds = 0.0 if quick else TURN_SECONDS
+            yield _measured(job, max(1, rounds // 3) if job.is_long else rounds, device, turn_seconds)
 
 
-def _measured(job: Job, rounds: int, device: str) -> Measured:
+def _measured(job: Job, rounds: int, device: str, turn_seconds: float) -> Measured:
     # In float64 first: whatever is loaded at its first use is loaded then.
     differences = _differences_in_float64(job, device)
     turn = _Turn(job, device)
     calls = {"loop": turn.loop} | {name: getattr(turn, name) for name in _engines(job)}
-    seconds = medians(interleaved(calls, rounds, at_least=TURN_SECONDS))
+    seconds = medians(interleaved(calls, rounds, at_least=turn_seconds))
     for name in _engines(job):
         differences[f"{name} float32"] = difference(turn.states[name], turn.states["loop"])
     return Measured(job, rounds, seconds, turn.engine, differences)
