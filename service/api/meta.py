@@ -9,10 +9,10 @@ from fastapi.responses import RedirectResponse
 
 from service import __version__
 from service.api.context import Context, Owner, Running
+from service.api.meta_schemas import Capabilities, Health, Readiness
 from service.api.metrics import CONTENT_TYPE_LATEST, exposition
 from service.api.pictures import Plot
 from service.api.problems import documented
-from service.api.schemas import Capabilities, Health, Readiness
 from service.api.views import json_response
 from service.db import now
 from service.exceptions import DatabaseBusy

@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.db import Database
-from service.jobs import repository, workers
+from service.jobs import queue, workers
 from service.jobs.lifecycle import Status
 
 __all__ = ["CONTENT_TYPE_LATEST", "RequestMetrics", "exposition"]
@@ -45,7 +45,7 @@ class _FromDatabase(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         with self._database.read() as session:
-            counts = repository.count_by_status(session)
+            counts = queue.count_by_status(session)
             listed = workers.listed(session)
         jobs = GaugeMetricFamily("fitd_jobs", "Jobs by state.", labels=["status"])
         for status in Status:

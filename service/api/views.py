@@ -8,7 +8,7 @@ from fastapi import Response
 from sqlalchemy.orm import Session
 
 from service.api.pictures import Plot
-from service.jobs import repository
+from service.jobs import queue, repository
 from service.jobs.history import History
 from service.jobs.lifecycle import TERMINAL, Status
 from service.jobs.orm import Checkpoint, Job, JobEvent
@@ -60,7 +60,7 @@ def _job(
     session: Session, job: Job, *, spec: str, metadata: dict[str, str], events: Sequence[Transition]
 ) -> dict[str, Any]:
     status = Status(job.status)
-    queue = {"jobs_ahead": repository.jobs_ahead(session, job)} if status == Status.QUEUED else None
+    place = {"jobs_ahead": queue.jobs_ahead(session, job)} if status == Status.QUEUED else None
     return {
         "id": job.id,
         "object": "job",
@@ -72,7 +72,7 @@ def _job(
         "started_at": job.started_at,
         "finished_at": job.finished_at,
         "progress": _progress(job),
-        "queue": queue,
+        "queue": place,
         "priority": job.priority,
         "attempt": job.attempt,
         "transitions": [event._asdict() for event in events[-MAX_TRANSITIONS:]],

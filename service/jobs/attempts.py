@@ -9,11 +9,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from service.db import now
-from service.jobs import causes, checkpoints, repository
+from service.jobs import causes, checkpoints, queue, repository
 from service.jobs.causes import Cause
 from service.jobs.lifecycle import ACTIVE, LET_GO, Status, StopReason
 from service.jobs.orm import Checkpoint, Job
-from service.jobs.repository import InLine, NewEpochs
+from service.jobs.queue import InLine
+from service.jobs.repository import NewEpochs
 from service.spec.shape import MOST, members
 
 __all__ = [
@@ -181,7 +182,7 @@ def claim(session: Session, *, worker_id: str, slots: int, together: int = MOST)
     Returns:
         The jobs of each slot.
     """
-    line = repository.next_queued(session, slots * together, hold=True)
+    line = queue.next_queued(session, slots * together, hold=True)
     bundles = _bundles(line, slots, together)
     taken = repository.take(session, [one.seq for bundle in bundles for one in bundle], worker_id=worker_id)
     lone = [bundle[0].seq for bundle in bundles if len(bundle) == 1 and bundle[0].attempt == 0]
@@ -393,7 +394,7 @@ def let_go(session: Session, ref: JobRef, *, cause: Cause, gives_way: bool = Fal
     job = repository.touch(session, ref.id, sources=ACTIVE, fence=ref.attempt, worker_id=None)
     if job is None:
         return None
-    turn = max(job.turn, repository.next_turn(session, job.priority)) + 1 if gives_way else job.turn
+    turn = max(job.turn, queue.next_turn(session, job.priority)) + 1 if gives_way else job.turn
     return _goes(session, job, ref, cause, turn=turn)
 
 

@@ -1,4 +1,4 @@
-"""All SQL about jobs, but for checkpoints and workers. Functions take a session and never commit."""
+"""All SQL about jobs, but for the order of the queue, checkpoints and workers. Functions take a session and never commit."""
 
 import functools
 import hashlib
@@ -17,15 +17,12 @@ from service.jobs.lifecycle import ACTIVE, TERMINAL, Status, sources_of
 from service.jobs.orm import HistoryChunk, Job, JobEvent, JobMetadata, JobParameters, JobSpecText
 
 __all__ = [
-    "InLine",
     "JobFilter",
     "NewEpochs",
     "Transition",
     "add_event",
     "add_history",
     "add_parameters",
-    "anything_queued",
-    "count_by_status",
     "delete",
     "drop_history",
     "events_after",
@@ -34,11 +31,8 @@ __all__ = [
     "find_by_idempotency_key",
     "history",
     "insert",
-    "jobs_ahead",
     "metadata_of",
     "move",
-    "next_queued",
-    "next_turn",
     "page",
     "parameters",
     "sent_text",
@@ -123,23 +117,6 @@ _TRANSITIONS = (
     sa.select(JobEvent.job_seq, JobEvent.data, JobEvent.at, JobEvent.attempt)
     .where(JobEvent.job_seq.in_(_SEQS), JobEvent.type == "status")
     .order_by(JobEvent.id)
-)
-_AHEAD = sa.select(sa.func.count()).where(
-    Job.status == Status.QUEUED,
-    sa.or_(
-        Job.priority > sa.bindparam("priority"),
-        sa.and_(
-            Job.priority == sa.bindparam("priority"),
-            sa.tuple_(Job.turn, Job.seq)
-            < sa.tuple_(sa.bindparam("turn", type_=sa.Integer), sa.bindparam("seq", type_=sa.BigInteger)),
-        ),
-    ),
-)
-_LAST_TURN = (
-    sa.select(Job.turn)
-    .where(Job.status == Status.QUEUED, Job.priority == sa.bindparam("priority"))
-    .order_by(Job.turn.desc())
-    .limit(1)
 )
 
 
@@ -247,59 +224,6 @@ def spec_sizes(session: Session, seqs: Sequence[int]) -> dict[int, int]:
         JobSpecText.job_seq.in_(seqs)
     )
     return dict(session.execute(query).all())
-
-
-def count_by_status(session: Session) -> dict[str, int]:
-    """Count the jobs of all owners in each state that has any."""
-    query = sa.select(Job.status, sa.func.count()).group_by(Job.status)
-    return dict(session.execute(query).all())
-
-
-def jobs_ahead(session: Session, job: Job) -> int:
-    """Count the queued jobs that a worker takes before this one."""
-    place = {"priority": job.priority, "turn": job.turn, "seq": job.seq}
-    return session.scalar(_AHEAD, place) or 0
-
-
-def anything_queued(session: Session) -> bool:
-    """Tell whether a job waits for a worker."""
-    return session.scalar(sa.select(Job.seq).where(Job.status == Status.QUEUED).limit(1)) is not None
-
-
-class InLine(NamedTuple):
-    """A queued job, as a worker sees it who looks for work."""
-
-    seq: int
-    id: str
-    priority: int
-    shape: str | None
-    attempt: int
-
-
-_IN_LINE = (
-    sa.select(Job.seq, Job.id, Job.priority, Job.shape, Job.attempt)
-    .where(Job.status == Status.QUEUED)
-    .order_by(Job.priority.desc(), Job.turn, Job.seq)
-)
-
-
-def next_queued(session: Session, limit: int, *, hold: bool = False) -> list[InLine]:
-    """Give the first jobs of the queue, in its order.
-
-    Args:
-        session: Any session; a writing one if the jobs are to be held.
-        limit: At most so many.
-        hold: Let nobody else take them before this transaction ends. What another worker is taking at this moment is
-            passed over. SQLite's writers wait for each other anyway.
-    """
-    query = _IN_LINE.limit(limit)
-    rows = session.execute(query.with_for_update(skip_locked=True) if hold else query)
-    return [InLine(*row) for row in rows]
-
-
-def next_turn(session: Session, priority: int) -> int:
-    """Give the turn of a job that joins the queue: that of its end, so that it goes before nobody who waits already."""
-    return session.scalar(_LAST_TURN, {"priority": priority}) or 0
 
 
 _TAKEN = (Job.seq, Job.id, Job.attempt, Job.priority, Job.max_seconds, Job.seconds, Job.epoch, Job.fraction)

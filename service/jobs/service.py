@@ -24,7 +24,7 @@ from service.exceptions import (
     Problem,
     StateConflict,
 )
-from service.jobs import causes, checkpoints, quotas, repository
+from service.jobs import causes, checkpoints, queue, quotas, repository
 from service.jobs.lifecycle import CANCEL, PAUSE, RESUME, TERMINAL, Status, StopReason
 from service.jobs.orm import Checkpoint, Job, JobParameters
 from service.jobs.repository import JobFilter
@@ -155,7 +155,7 @@ def submit(  # noqa: PLR0913 - all that one submission carries, by keyword
         "status": Status.QUEUED,
         "created_at": now(),
         "priority": spec.priority,
-        "turn": repository.next_turn(session, spec.priority),
+        "turn": queue.next_turn(session, spec.priority),
         "shape": shape_of(plan),
         "rerun_of": rerun_of,
         "sweep_id": part_of.sweep_id if part_of else None,

@@ -17,7 +17,7 @@ from service import failpoints
 from service.db import Database
 from service.doorbell import JOB_CHANGED, JOB_QUEUED, UNDER_WAY, Doorbell, Listener, doorbell, listen
 from service.exceptions import DatabaseBusy
-from service.jobs import attempts, causes, repository, workers
+from service.jobs import attempts, causes, queue, workers
 from service.jobs.attempts import Claim, JobRef
 from service.jobs.causes import Cause
 from service.jobs.lifecycle import Status
@@ -135,7 +135,7 @@ class Dispatcher:
 
     def _has_queued(self) -> bool:
         with self._database.read() as session:
-            return repository.anything_queued(session)
+            return queue.anything_queued(session)
 
     def _settle(self, exits: list[Exit]) -> None:
         for one in exits:
@@ -242,7 +242,7 @@ class Dispatcher:
         if not self._turns.is_watching or self._executor.free().slots:
             return
         with self._database.read() as session:
-            first = next(iter(repository.next_queued(session, 1)), None)
+            first = next(iter(queue.next_queued(session, 1)), None)
         ref = self._turns.who_gives_way(first)
         if ref is not None:
             logger.info("a training gives its place up, others wait", job_id=ref.id, attempt=ref.attempt)

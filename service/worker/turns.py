@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from service.jobs.attempts import JobRef
-from service.jobs.repository import InLine
+from service.jobs.queue import InLine
 
 __all__ = ["Turns"]
 

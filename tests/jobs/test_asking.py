@@ -3,7 +3,7 @@
 import pytest
 
 from service.exceptions import StateConflict
-from service.jobs import attempts, repository, service
+from service.jobs import attempts, queue, repository, service
 from service.jobs.attempts import JobRef
 from service.jobs.lifecycle import CANCEL, PAUSE, RESUME, Status
 from tests.jobs.desk import OWNER, STOPPED, SUCCEEDED, Desk, progress
@@ -95,7 +95,7 @@ def test_jobs_of_a_higher_priority_are_taken_first_and_counted_as_ahead(desk: De
 
     def ahead(job_id: str) -> int:
         with desk.database.read() as session:
-            return repository.jobs_ahead(session, service.get(session, job_id, owner=OWNER))
+            return queue.jobs_ahead(session, service.get(session, job_id, owner=OWNER))
 
     assert [ahead(job_id) for job_id in (high, normal, later, low)] == [0, 1, 2, 3]
     assert [ref.id for ref in desk.claim(10)] == [high, normal, later, low]

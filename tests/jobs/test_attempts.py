@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from service.jobs import repository, service, workers
+from service.jobs import queue, repository, service, workers
 from service.jobs.attempts import Ended, JobRef
 from service.jobs.lifecycle import TRANSITIONS, Status
 from tests.jobs.desk import CANCELLED, ELSEWHERE, FAILED, HERE, OWNER, SUCCEEDED, Desk, progress
@@ -39,7 +39,7 @@ def test_a_claim_starts_the_job_under_a_new_attempt(desk: Desk) -> None:
 def test_a_worker_can_look_before_it_claims(desk: Desk) -> None:
     def anything() -> bool:
         with desk.database.read() as session:
-            return repository.anything_queued(session)
+            return queue.anything_queued(session)
 
     assert not anything()
     desk.submit()

@@ -12,7 +12,7 @@ from service.exceptions import (
     NoParameters,
     StateConflict,
 )
-from service.jobs import repository, service
+from service.jobs import queue, repository, service
 from service.jobs.attempts import Ended
 from service.jobs.lifecycle import Status
 from service.jobs.repository import JobFilter
@@ -155,7 +155,7 @@ def test_the_jobs_ahead_are_those_that_wait_longer(desk: Desk) -> None:
     desk.claim(1)
     with desk.database.read() as session:
         jobs = [service.get(session, job_id, owner=OWNER) for job_id in ids]
-        assert [repository.jobs_ahead(session, job) for job in jobs[1:]] == [0, 1]
+        assert [queue.jobs_ahead(session, job) for job in jobs[1:]] == [0, 1]
 
 
 def test_cancelling_a_queued_job_ends_it_at_once(desk: Desk) -> None:

@@ -1,7 +1,7 @@
 """Who gives a slot up, and when: by the worker's own clock, and nobody twice."""
 
 from service.jobs.attempts import JobRef
-from service.jobs.repository import InLine
+from service.jobs.queue import InLine
 from service.worker.turns import Turns
 
 
