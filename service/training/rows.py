@@ -259,7 +259,9 @@ class Batches:
 
 
 def _cut(rows: Rows, stops: Sequence[tuple[int, int]]) -> Iterator[Batch]:
-    """Give batches of rows in memory, one after the other."""
+    """Give batches of rows in memory, one after the other; none, where an epoch was put down after its last one."""
+    if not stops:
+        return iter(())
     start, size = stops[0][0], stops[0][1] - stops[0][0]
     if not isinstance(rows, Table) or start or not all(_stays_aligned(one, size) for one in rows.tensors):
         return (rows.between(*ends) for ends in stops)

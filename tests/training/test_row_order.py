@@ -114,3 +114,16 @@ def test_the_rows_of_a_frame_are_those_of_the_spec() -> None:
     assert {name: values.tolist() for name, values in frame.arrays.items()} == {
         name: list(values) for name, values in plan.spec.data.table.items()
     }
+
+
+def test_an_epoch_that_was_put_down_anywhere_goes_on_with_the_batches_that_are_left() -> None:
+    rows = Table(torch.arange(7.0)[:, None], torch.zeros(7, 1))
+    for shuffle in (False, True):
+        whole = [batch.features.flatten().tolist() for batch in _seven(rows, shuffle=shuffle).epoch()]
+        for done in range(len(whole) + 1):
+            left = _seven(rows, shuffle=shuffle).epoch(done=done)
+            assert [batch.features.flatten().tolist() for batch in left] == whole[done:]
+
+
+def _seven(rows: Table, *, shuffle: bool) -> Batches:
+    return Batches(rows, batch_rows=3, shuffle=shuffle, seed=1)
