@@ -11,10 +11,11 @@ from starlette.concurrency import run_in_threadpool
 from service import failpoints
 from service.api.bodies import json_body
 from service.api.context import Calling, Context, Owner, Running, bounds_of
-from service.api.jobs import IdempotencyKey, Prefer, accepted
+from service.api.jobs import accepted
 from service.api.keyring import Caller
 from service.api.problems import documented
 from service.api.schemas import Job as JobOut
+from service.api.submissions import IdempotencyKey, Prefer
 from service.api.views import job_view, json_response
 from service.db import after_commit
 from service.doorbell import JOB_CHANGED, JOB_QUEUED

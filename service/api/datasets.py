@@ -15,6 +15,7 @@ from service.api.context import Context, Owner, Running
 from service.api.dataset_schemas import Dataset as DatasetOut
 from service.api.dataset_schemas import DatasetList, Preview
 from service.api.dataset_views import dataset_view, preview_rows, summary_view
+from service.api.pages import listed
 from service.api.problems import BodyTooLarge, UnsupportedMediaType, documented
 from service.api.views import json_response
 from service.datasets import repository, service
@@ -378,8 +379,7 @@ def list_datasets(
     with running.database.read() as session:
         datasets, has_more = service.list_datasets(session, owner=owner, limit=limit, after=after)
     data = [summary_view(dataset) for dataset in datasets]
-    next_after = datasets[-1].id if has_more else None
-    return json_response({"object": "list", "data": data, "has_more": has_more, "next_after": next_after})
+    return listed(data, has_more=has_more)
 
 
 @router.get(

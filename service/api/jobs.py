@@ -1,9 +1,7 @@
 """Jobs: submit, validate, list, get, delete."""
 
-import itertools
 import re
 import time
-from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
 import orjson
@@ -20,9 +18,11 @@ from service.api.context import Calling, Context, Owner, Running, bounds_of
 from service.api.enclosed import enclosed
 from service.api.forms import FORM
 from service.api.keyring import Caller
+from service.api.pages import fitting, listed
 from service.api.problems import documented
 from service.api.schemas import Job as JobOut
 from service.api.schemas import JobList, Validation
+from service.api.submissions import MAX_WAIT_SECONDS, IdempotencyKey, Prefer, accepted_view, preferred_wait
 from service.api.views import job_view, job_views, json_response, new_job_view
 from service.db import after_commit
 from service.doorbell import JOB_CHANGED, JOB_QUEUED
@@ -40,14 +40,11 @@ from service.spec.library import EmptyLibrary
 from service.spec.plan import Plan
 from service.spec.stored import StoredData
 
-__all__ = ["MAX_WAIT_SECONDS", "IdempotencyKey", "Prefer", "accepted", "preferred_wait", "router"]
+__all__ = ["accepted", "router"]
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-MAX_WAIT_SECONDS = 60.0
 MAX_METADATA = 16
-PAGE_BYTES = 8 * 2**20
-"""A page of jobs with large inline data ends early: its specs together are not larger than this."""
 _METADATA = re.compile(r"metadata\[(.+)\]", re.DOTALL)
 _JOB: dict[str, Any] = {"model": JobOut}
 
@@ -70,16 +67,6 @@ def _checked(body: bytes, running: Context, owner: str) -> Plan:
 
 
 Sent = Annotated[tuple[bytes, Plan], Depends(_plan)]
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        min_length=1, max_length=255, description="The same key with the same body gives the same job again."
-    ),
-]
-Prefer = Annotated[
-    str | None,
-    Header(description="`wait=10` answers when the job has ended, or after 10 seconds, whichever is first."),
-]
 
 
 def _submission() -> dict[str, Any]:
@@ -145,7 +132,7 @@ async def submit(
         seen = await run_in_threadpool(_submit, running, caller, body, plan, texts, idempotency_key, job_id)
         if seen.view["id"] == job_id:
             seen = await _ended(running, caller.owner, seen, news, time.monotonic() + wait)
-            return _accepted(seen.view, wait)
+            return accepted_view(seen.view, wait)
     return await accepted(running, caller.owner, seen.view["id"], prefer)
 
 
@@ -153,14 +140,7 @@ async def accepted(running: Context, owner: str, job_id: str, prefer: str | None
     """Answer for a job that is queued: 202 at once, or when it has ended as `Prefer: wait` asks."""
     wait = preferred_wait(prefer)
     seen = await _when_ended(running, owner, job_id, wait)
-    return _accepted(seen.view, wait)
-
-
-def _accepted(view: dict[str, Any], wait: float) -> Response:
-    headers = {"Location": f"/v1/jobs/{view['id']}"}
-    if wait:
-        headers["Preference-Applied"] = f"wait={wait:g}"
-    return json_response(view, 200 if wait and view["terminal"] else 202, headers)
+    return accepted_view(seen.view, wait)
 
 
 def _submit(
@@ -194,12 +174,6 @@ def _submit(
         if job.id == job_id:
             return _Seen(new_job_view(session, job, texts.effective, plan.spec.metadata), job.version)
         return _Seen(job_view(session, job), job.version)
-
-
-def preferred_wait(prefer: str | None) -> float:
-    """Read `wait` from a Prefer header (RFC 7240); what is not understood is ignored, as the RFC asks."""
-    found = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6}(?:\.\d+)?)", prefer or "")
-    return min(float(found[1]), MAX_WAIT_SECONDS) if found else 0.0
 
 
 class _Seen(NamedTuple):
@@ -318,18 +292,9 @@ def list_jobs(  # noqa: PLR0913 - one argument for each query parameter
     only = JobFilter(statuses=status or (), name=name, metadata=metadata, sweep_id=sweep)
     with running.database.read() as session:
         jobs, has_more = service.list_jobs(session, owner=owner, limit=limit, after=after, only=only)
-        fitting = _fitting(session, jobs)
-        data = job_views(session, jobs[:fitting])
-    has_more = has_more or fitting < len(jobs)
-    next_after = jobs[fitting - 1].id if has_more else None
-    return json_response({"object": "list", "data": data, "has_more": has_more, "next_after": next_after})
-
-
-def _fitting(session: Session, jobs: Sequence[Job]) -> int:
-    """Count the first jobs whose specs together fit into a page; at least one."""
-    sizes = repository.spec_sizes(session, [job.seq for job in jobs])
-    together = itertools.accumulate(sizes[job.seq] for job in jobs)
-    return max(1, sum(size <= PAGE_BYTES for size in together))
+        sizes = repository.spec_sizes(session, [job.seq for job in jobs])
+        data = job_views(session, fitting(jobs, sizes))
+    return listed(data, has_more=has_more or len(data) < len(jobs))
 
 
 @router.get(

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Query, Response
 from service.api import pictures, sweep_pictures
 from service.api.context import Accept, Owner, Running
 from service.api.negotiation import ARROW, CSV, JSON, PNG, SVG, negotiate
+from service.api.pages import listed
 from service.api.problems import documented
 from service.api.sweep_schemas import TrialList
 from service.api.sweep_tables import as_arrow, as_csv
 from service.api.sweep_views import trial_view
-from service.api.views import json_response
 from service.sweeps import repository, service
 from service.sweeps.spec import SweepSpec
 
@@ -66,7 +66,7 @@ def trials(
         sign = 1 if spec.objective.mode == "min" else -1
         found.sort(key=lambda one: _rank(one["objective"], sign))
     if media == JSON:
-        return json_response({"object": "list", "data": found, "has_more": False, "next_after": None})
+        return listed(found, has_more=False)
     write: Any = as_csv if media == CSV else as_arrow
     return Response(write(found, list(spec.parameters)), media_type=media)
 

@@ -1,7 +1,6 @@
 """Sweeps: submit, list, get, delete, and ask for all of one's jobs to stop, to pause and to go on."""
 
 import contextlib
-import itertools
 import time
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -13,9 +12,10 @@ from service import failpoints
 from service.api import examples
 from service.api.bodies import json_body, request_body
 from service.api.context import Calling, Context, Owner, Running, bounds_of
-from service.api.jobs import MAX_WAIT_SECONDS, IdempotencyKey, Prefer, preferred_wait
 from service.api.keyring import Caller
+from service.api.pages import fitting, listed
 from service.api.problems import documented
+from service.api.submissions import MAX_WAIT_SECONDS, IdempotencyKey, Prefer, accepted_view, preferred_wait
 from service.api.sweep_schemas import Sweep as SweepOut
 from service.api.sweep_schemas import SweepList
 from service.api.sweep_views import sweep_view, sweep_views
@@ -37,8 +37,6 @@ router = APIRouter(prefix="/v1/sweeps", tags=["sweeps"])
 
 STEPS = 4
 """Transactions that a request makes for the jobs of a sweep; what is left of a large one is the workers' work."""
-PAGE_BYTES = 8 * 2**20
-"""A page of sweeps with large inline data ends early: its specs together are not larger than this."""
 _SWEEP: dict[str, Any] = {"model": SweepOut}
 _ASKED: dict[int | str, dict[str, Any]] = {202: _SWEEP, **documented(401, 404, 409)}
 
@@ -70,10 +68,7 @@ async def submit(
     sweep_id = await run_in_threadpool(_submit, running, caller, body, idempotency_key)
     wait = preferred_wait(prefer)
     view = await _when_ended(running, caller.owner, sweep_id, wait)
-    headers = {"Location": f"/v1/sweeps/{sweep_id}"}
-    if wait:
-        headers["Preference-Applied"] = f"wait={wait:g}"
-    return json_response(view, 200 if wait and view["terminal"] else 202, headers)
+    return accepted_view(view, wait)
 
 
 def _submit(running: Context, caller: Caller, body: bytes, key: str | None) -> str:
@@ -145,12 +140,8 @@ def list_sweeps(
             session, owner=owner, limit=limit, after=after, statuses=status or (), name=name
         )
         sizes = repository.spec_sizes(session, [sweep.seq for sweep in found])
-        together = itertools.accumulate(sizes[sweep.seq] for sweep in found)
-        fitting = found[: max(1, sum(size <= PAGE_BYTES for size in together))]
-        data = sweep_views(session, fitting)
-    has_more = has_more or len(fitting) < len(found)
-    next_after = fitting[-1].id if has_more else None
-    return json_response({"object": "list", "data": data, "has_more": has_more, "next_after": next_after})
+        data = sweep_views(session, fitting(found, sizes))
+    return listed(data, has_more=has_more or len(data) < len(found))
 
 
 @router.get(

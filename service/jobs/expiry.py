@@ -7,6 +7,7 @@ submitted meanwhile that starts from one of those.
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
@@ -18,6 +19,7 @@ __all__ = [
     "Removed",
     "checkpoint_paths",
     "expired",
+    "longest_ended",
     "remove_checkpoints",
     "remove_events",
     "remove_jobs",
@@ -55,17 +57,41 @@ def expired(session: Session, *, ended_before: datetime | None, kept: int) -> Se
         ended_before: Those that ended earlier may go; None: age is no reason.
         kept: Of each owner's ended jobs, so many that ended last stay unless they are too old; 0: number is no reason.
     """
+    alone = Job.sweep_id.is_(None)
+    return longest_ended(session, Job, alone, needed=_starting_points(), ended_before=ended_before, kept=kept)
+
+
+def longest_ended(
+    session: Session,
+    kind: Any,  # noqa: ANN401 - a table of what has an owner, a status and an end
+    which: sa.ColumnElement[bool],
+    *,
+    needed: sa.Select[Any],
+    ended_before: datetime | None,
+    kept: int,
+) -> Sequence[int]:
+    """Find what has ended and may go by its age or its number, what ended first first.
+
+    Args:
+        session: Any session.
+        kind: The table; jobs and sweeps have the same states in which they have ended.
+        which: Of these rows only.
+        needed: The ids of those that must stay.
+        ended_before: As in `expired`.
+        kept: As in `expired`.
+    """
     if ended_before is None and not kept:
         return ()
-    latest = (Job.finished_at.desc(), Job.seq.desc())
-    rank = sa.func.row_number().over(partition_by=Job.owner, order_by=latest).label("rank")
-    alone = Job.sweep_id.is_(None)
+    latest = (kind.finished_at.desc(), kind.seq.desc())
+    rank = sa.func.row_number().over(partition_by=kind.owner, order_by=latest).label("rank")
     ended = (
-        sa.select(Job.seq, Job.id, Job.finished_at, rank).where(Job.status.in_(TERMINAL), alone).subquery()
+        sa.select(kind.seq, kind.id, kind.finished_at, rank)
+        .where(kind.status.in_(TERMINAL), which)
+        .subquery()
     )
     reasons = [ended.c.finished_at < ended_before] if ended_before is not None else []
     reasons += [ended.c.rank > kept] if kept else []
-    query = sa.select(ended.c.seq).where(sa.or_(*reasons), ended.c.id.not_in(_starting_points()))
+    query = sa.select(ended.c.seq).where(sa.or_(*reasons), ended.c.id.not_in(needed))
     return session.scalars(query.order_by(ended.c.finished_at, ended.c.seq)).all()
 
 

@@ -1,13 +1,11 @@
 """Sweeps now and then, beside a worker."""
 
-import threading
 from dataclasses import asdict
-from types import TracebackType
-from typing import Self
 
 import structlog
 from sqlalchemy.exc import OperationalError
 
+from service.beside import Beside
 from service.db import Database
 from service.exceptions import ServiceError
 from service.retention.sweeper import sweep_once
@@ -19,31 +17,18 @@ logger = structlog.get_logger(__name__)
 
 FIRST_SECONDS = 5.0
 """The first sweep comes so soon after the start: a service that never lives long has to sweep too."""
-LEAVE_SECONDS = 0.3
 
 
-class Keeper:
+class Keeper(Beside):
     """A thread that sweeps while the block runs. Whatever goes wrong in it is logged and ends nothing else."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
+        super().__init__("retention")
         self._settings = settings
         self._database = database
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="retention", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join(
-            LEAVE_SECONDS
-        )  # It is a daemon: what it cannot finish by then, the next sweep does.
-
-    def _run(self) -> None:
+    def work(self) -> None:
+        """Sweep again and again."""
         every = self._settings.retention.every_seconds
         pause = min(FIRST_SECONDS, every)
         while not self._stop.wait(pause):

@@ -6,6 +6,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 
+from service.jobs.expiry import longest_ended
 from service.jobs.lifecycle import TERMINAL as JOB_TERMINAL
 from service.jobs.orm import Job
 from service.sweeps.lifecycle import TERMINAL
@@ -22,17 +23,7 @@ def expired(session: Session, *, ended_before: datetime | None, kept: int) -> Se
         ended_before: Those that ended earlier may go; None: age is no reason.
         kept: Of each owner's ended sweeps, so many that ended last stay unless they are too old; 0: number is no reason.
     """
-    if ended_before is None and not kept:
-        return ()
-    latest = (Sweep.finished_at.desc(), Sweep.seq.desc())
-    rank = sa.func.row_number().over(partition_by=Sweep.owner, order_by=latest).label("rank")
-    ended = (
-        sa.select(Sweep.seq, Sweep.id, Sweep.finished_at, rank).where(Sweep.status.in_(TERMINAL)).subquery()
-    )
-    reasons = [ended.c.finished_at < ended_before] if ended_before is not None else []
-    reasons += [ended.c.rank > kept] if kept else []
-    query = sa.select(ended.c.seq).where(sa.or_(*reasons), ended.c.id.not_in(_needed()))
-    return session.scalars(query.order_by(ended.c.finished_at, ended.c.seq)).all()
+    return longest_ended(session, Sweep, sa.true(), needed=_needed(), ended_before=ended_before, kept=kept)
 
 
 def _needed() -> sa.Select[str | None]:

@@ -12,7 +12,7 @@ from service.training.quadratic.training import QuadraticTraining
 from service.training.steps import EagerSteps
 from service.training.training import Engine, Training
 
-__all__ = ["begin", "choose"]
+__all__ = ["begin", "choose", "reads_once"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,13 @@ class _Kind:
         why: What is special about the trainings that it can do.
         obstacle: Says what keeps it from a training; None where nothing does.
         build: Builds the training.
+        reads_once: Whether it reads the rows once, however many epochs there are.
     """
 
     why: str
     obstacle: Callable[[Case], str | None]
     build: Callable[[Case], Training]
+    reads_once: bool = False
 
 
 def _eager(case: Case) -> Training:
@@ -43,6 +45,7 @@ _KINDS = {
         "One layer, MSELoss, full batches and SGD: the rows are read once, and the epochs follow by algebra.",
         quadratic_obstacle,
         QuadraticTraining,
+        reads_once=True,
     ),
     "dense": _Kind(
         "All layers are known ones: forward and backward pass are written out, and all parameters updated at once.",
@@ -78,3 +81,9 @@ def begin(case: Case, engine: str) -> Training:
         TrainingFailed: The network has no such parameter groups, or one batch cannot be trained on.
     """
     return _eager(case) if engine == "eager" else _KINDS[engine].build(case)
+
+
+def reads_once(engine: Engine) -> bool:
+    """Tell whether an engine reads the rows once, however many epochs there are."""
+    kind = _KINDS.get(engine.name)
+    return kind is not None and kind.reads_once

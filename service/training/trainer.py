@@ -282,7 +282,7 @@ class Trainer:
 
     @property
     def _reads_once(self) -> bool:
-        return self.engine is not None and self.engine.name == "quadratic"
+        return self.engine is not None and engines.reads_once(self.engine)
 
     def _score(self, training: Training, setting: _Setting) -> Score:
         """Judge a network; a callback may end that too, and then its losses stay unknown."""

@@ -3,12 +3,11 @@
 import functools
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 import structlog
 from sqlalchemy.exc import OperationalError
 
+from service.beside import Beside
 from service.exceptions import ServiceError
 from service.sweeps.advancing import Advancer
 
@@ -18,40 +17,30 @@ logger = structlog.get_logger(__name__)
 
 EVERY_SECONDS = 2.0
 """Time after which it looks although nobody has nudged: a job may have ended elsewhere, or been cancelled."""
-LEAVE_SECONDS = 0.3
 
 
-class Sweeping:
+class Sweeping(Beside):
     """A thread that brings sweeps on while the block runs; choosing trials and checking specs must not hold up claims.
 
     Whatever goes wrong in it is logged and ends nothing else.
     """
 
     def __init__(self, advancer: Advancer, *, every_seconds: float = EVERY_SECONDS) -> None:
+        super().__init__("sweeps")
         self._advancer = advancer
         self._every_seconds = every_seconds
         self._nudged = threading.Event()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sweeps", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._nudged.set()
-        self._thread.join(
-            LEAVE_SECONDS
-        )  # It is a daemon: what it cannot finish by then, another worker does.
 
     def nudge(self) -> None:
         """Let it look soon: a job has ended, or there is something new."""
         self._nudged.set()
 
-    def _run(self) -> None:
+    def wake(self) -> None:
+        """Let it look whether it is to stop."""
+        self.nudge()
+
+    def work(self) -> None:
+        """Look again and again."""
         while not self._stop.is_set():
             self._nudged.clear()  # Before the look: what happens during it is looked at again.
             self._guarded(self._advance_each)

@@ -14,21 +14,13 @@ import numpy.typing as npt
 import torch
 
 from service.spec.optimizers import SGD
+from service.training.quadratic.bowl import Floats
+from service.training.quadratic.descent import Motion, flat_axes
 
-__all__ = ["Bowls", "Descents", "flat_axes"]
+__all__ = ["Bowls", "Descents", "squares"]
 
-Floats = npt.NDArray[np.float64]
 AMPLIFIED = 1e12
 """By so much a stable descent with momentum may grow before it shrinks, and more."""
-
-
-def flat_axes(curvature: Floats) -> npt.NDArray[np.bool_]:
-    """Tell along which axes a function only bends by rounding: there nothing is to move.
-
-    Args:
-        curvature: Ascending, shape (functions, d).
-    """
-    return np.asarray(curvature <= curvature[:, -1:] * curvature.shape[1] * np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,22 +197,17 @@ def _steps(optimizer: SGD, curvature: Floats) -> tuple[Floats, Floats, npt.NDArr
         Any step and the very first, which takes the whole gradient, whatever the dampening: shape
         (functions, d, s, s). And along which axes the steps never grow: no eigenvalue is larger than 1 (Jury's test).
     """
-    rate, share = optimizer.lr, optimizer.momentum
-    if not share:
-        plain = (1 - rate * curvature)[:, :, None, None]
-        return plain, plain.copy(), np.abs(1 - rate * curvature) <= 1
-
-    def matrix(dampening: float) -> Floats:
-        # velocity' = m v + (1 - d) g, and a step along velocity' or, Nesterov's, along g + m velocity'.
-        found = np.empty((*curvature.shape, 2, 2))
-        found[..., 1, 0], found[..., 1, 1] = (1 - dampening) * curvature, share
-        along = (found[..., 1, 0], found[..., 1, 1])
-        if optimizer.nesterov:
-            along = (curvature + share * along[0], share * along[1])
-        found[..., 0, 0], found[..., 0, 1] = 1 - rate * along[0], -rate * along[1]
-        return found
-
-    step = matrix(optimizer.dampening)
+    step = _matrix(optimizer, curvature)
+    if not optimizer.momentum:
+        return step, step.copy(), np.abs(step[..., 0, 0]) <= 1
     trace, product = step[..., 0, 0] + step[..., 1, 1], np.linalg.det(step)
     steady = (np.abs(product) <= 1) & (np.abs(trace) <= 1 + product)
-    return step, matrix(0.0), steady
+    return step, _matrix(optimizer.model_copy(update={"dampening": 0.0}), curvature), steady
+
+
+def _matrix(optimizer: SGD, curvature: Floats) -> Floats:
+    motion = Motion.of([optimizer], curvature[..., None])
+    if not optimizer.momentum:
+        return motion.aa[..., None]
+    rows = [np.concatenate(row, axis=2) for row in ((motion.aa, motion.av), (motion.va, motion.vv))]
+    return np.stack(rows, axis=2)

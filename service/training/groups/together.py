@@ -30,12 +30,12 @@ from service.training.groups.models import PARTS
 from service.training.initial import start_from
 from service.training.objective import LEAST
 from service.training.preparation import fitted, wanted_scaling
+from service.training.quadratic.bowl import Floats, parameters_of
 from service.training.rows import DTYPES
 from service.training.splits import Parts, split, usable_rows
 
 __all__ = ["MIN_ROWS", "Together", "obstacle"]
 
-Floats = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.int64]
 
 MAX_INPUTS = 64
@@ -139,7 +139,7 @@ class Together:
         self._base = fitted(plan, frame, usable[:2])
         self._wanted = wanted_scaling(plan, self._base)
         self._network = self._started(initial)
-        self._start = _parameters(self._network)
+        self._start = parameters_of(self._network)
         self._decay = np.full(len(self._start), 2 * self._spec.regularization.l2 + self._sgd.weight_decay)
         if self._network.bias is not None:
             self._decay[-1] = self._sgd.weight_decay
@@ -309,12 +309,6 @@ class Together:
             epochs=self._epochs,
             reason="completed",
         )
-
-
-def _parameters(network: torch.nn.Linear) -> Floats:
-    """Give the parameters as a matrix of shape (inputs, outputs), the bias as its last row."""
-    parts = [one.detach().double().reshape(network.out_features, -1) for one in network.parameters()]
-    return np.ascontiguousarray(torch.cat(parts, dim=1).numpy().T)
 
 
 def _parts_of(plan: Plan, frame: Frame, grouping: Grouping, usable: Positions) -> dict[int, Parts]:

@@ -10,7 +10,7 @@ import torch
 from service.training.objective import LEAST
 from service.training.rows import Batch, Rows, Table
 
-__all__ = ["Bowl", "Floats", "Reading", "bowls"]
+__all__ = ["Bowl", "Floats", "Reading", "bowls", "parameters_of"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -60,6 +60,12 @@ class Reading:
         if not isinstance(rows, Table) or len(rows) > BLOCK_ROWS:
             return None
         return rows.features.shape, rows.target.shape, rows.weight is None, self.bias
+
+
+def parameters_of(network: torch.nn.Linear) -> Floats:
+    """Give the parameters as a matrix of shape (inputs, outputs), the bias as its last row."""
+    parts = [one.detach().double().reshape(network.out_features, -1) for one in network.parameters()]
+    return np.ascontiguousarray(torch.cat(parts, dim=1).numpy().T)
 
 
 def bowls(readings: Sequence[Reading]) -> list[Bowl]:

@@ -9,13 +9,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from service.spec.optimizers import SGD
 from service.training.quadratic.bowl import Bowl, Floats
 
-__all__ = ["Descents", "Slope"]
+__all__ = ["Descents", "Motion", "Slope", "flat_axes"]
 
 EPS = np.finfo(np.float64).eps
+
+
+def flat_axes(curvature: Floats) -> npt.NDArray[np.bool_]:
+    """Tell along which axes a function bends by rounding only: along them nothing is to move.
+
+    Args:
+        curvature: Ascending, shape (functions, d).
+    """
+    return np.asarray(curvature <= curvature[:, -1:] * curvature.shape[1] * EPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +67,17 @@ class Descents:
         gram = np.stack([one.gram for one in self._bowls])
         best = np.stack([one.best for one in self._bowls])
         curvature, self._axes = np.linalg.eigh(2 * gram + decay[:, None] * np.eye(gram.shape[1]))
-        # Rounding bends flat axes a little, also downwards; along them nothing is to move.
-        flat = curvature <= curvature[:, -1:] * curvature.shape[1] * EPS
-        self._curvature = np.where(flat, 0.0, curvature)[..., None]
+        self._curvature = np.where(flat_axes(curvature), 0.0, curvature)[..., None]
         self._plain = ~decay.any(axis=1)
         # Without a penalty the descent leads to the least loss; with one the stationary point is nearer to 0.
         self._centre = best - self._solved(decay[..., None] * best)
         self._least = np.array([one.least for one in self._bowls])
         self.has_momentum = slopes[0].optimizer.momentum != 0
         optimizers = [one.optimizer for one in slopes]
-        self._motion = _Motion.of(optimizers, self._curvature)
+        self._motion = Motion.of(optimizers, self._curvature)
         # Torch's first momentum is the whole gradient, whatever the dampening.
         undamped = [one.model_copy(update={"dampening": 0.0}) for one in optimizers]
-        self._first = _Motion.of(undamped, self._curvature)
+        self._first = Motion.of(undamped, self._curvature)
 
     def _solved(self, right: Floats) -> Floats:
         """Solve `second derivative · x = right`; along a flat axis, where any x does, with 0."""
@@ -121,7 +129,7 @@ class Descents:
 
 
 @dataclass(frozen=True, slots=True)
-class _Motion:
+class Motion:
     """One step along each axis: `(away, velocity) → (aa·away + av·velocity, va·away + vv·velocity)`, shapes (m, d, 1)."""
 
     aa: Floats
@@ -130,7 +138,7 @@ class _Motion:
     vv: Floats
 
     @classmethod
-    def of(cls, optimizers: Sequence[SGD], curvature: Floats) -> "_Motion":
+    def of(cls, optimizers: Sequence[SGD], curvature: Floats) -> "Motion":
         """Take a step of `torch.optim.SGD` apart.
 
         With the gradient g and the momentum m, velocity' = m velocity + (1 - dampening) g, and the step goes along
@@ -167,15 +175,15 @@ class _Motion:
             power = power.squared()
         return states, velocities[-1]
 
-    def _still_where(self, away: Floats, velocity: Floats) -> "_Motion":
+    def _still_where(self, away: Floats, velocity: Floats) -> "Motion":
         """Stop the axes along which nothing moves: there 0 must stay 0, however large the powers become."""
         still = np.logical_not(np.concatenate([away, velocity], axis=2).any(axis=2, keepdims=True))
         parts = (self.aa, self.av, self.va, self.vv)
-        return _Motion(*(np.where(still, 0.0, part) for part in parts)) if still.any() else self
+        return Motion(*(np.where(still, 0.0, part) for part in parts)) if still.any() else self
 
-    def squared(self) -> "_Motion":
+    def squared(self) -> "Motion":
         """Give two steps in one."""
-        return _Motion(
+        return Motion(
             self.aa * self.aa + self.av * self.va,
             self.aa * self.av + self.av * self.vv,
             self.va * self.aa + self.vv * self.va,

@@ -9,7 +9,7 @@ import torch
 from service.spec.optimizers import SGD
 from service.training.callbacks import Stop
 from service.training.case import Case
-from service.training.quadratic.bowl import Bowl, Floats, Reading, bowls
+from service.training.quadratic.bowl import Bowl, Floats, Reading, bowls, parameters_of
 from service.training.quadratic.descent import Descents, Slope
 from service.training.training import Trained
 
@@ -99,7 +99,7 @@ class QuadraticTraining:
         parts = {"train": case.rows} | ({} if case.dev is None else {"dev": case.dev})
         self.readings = {name: Reading(rows, case.block, self._has_bias) for name, rows in parts.items()}
         self.bowls: dict[str, Bowl] = {}
-        self.away: Floats = _parameters(self.network)
+        self.away: Floats = parameters_of(self.network)
         self.velocity: Floats | None = None
         self.number = 0
         self._before = self.away
@@ -299,12 +299,6 @@ class QuadraticTraining:
             self.network.weight.copy_(values[:, :inputs])
             if self._has_bias:
                 self.network.bias.copy_(values[:, inputs])
-
-
-def _parameters(network: torch.nn.Linear) -> Floats:
-    """Give the parameters as a matrix of shape (inputs, outputs), the bias as its last row."""
-    parts = [one.detach().double().reshape(network.out_features, -1) for one in network.parameters()]
-    return np.ascontiguousarray(torch.cat(parts, dim=1).numpy().T)
 
 
 def _saved(bowl: Bowl) -> dict[str, Any]:
