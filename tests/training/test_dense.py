@@ -1,32 +1,31 @@
 """The engine dense: steps that are written out are those of autograd."""
 
+import functools
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 
-from service.training.callbacks import Callback, Pulse
-from service.training.checkpoint import from_bytes, to_bytes
 from tests.training.conformance import assert_conforms, both
-from tests.training.jobs import History, all_finite, inline, job, trained, trainer
+from tests.training.jobs import all_finite, inline, job, trained, trainer
+from tests.training.resumed import assert_same, pulses_at_every_chance, resumed, undisturbed
 from tests.training.test_equality import JOBS, LOSSES, MODELS, OPTIMIZERS, Pair, is_comparable
-
-CLOSE = 1e-9
-"""Some of the drawn losses have a kink or a pole near a drawn point, by which rounding grows."""
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(chosen=JOBS)
 def test_history_and_parameters_are_those_of_the_reference(chosen: dict[str, Any]) -> None:
     assume(is_comparable(chosen))
+    # Normalization takes a bias before it away, so that its gradient is 0 but for rounding, whose sign Rprop follows.
+    assume(chosen["optimizer"] != "Rprop" or "norm" not in chosen["model"])
     plan = Pair({**chosen, "dtype": "float64"}).sent
     (_, fit), (history, reference) = both(plan)
     assert fit.engine is not None
     assume(fit.engine.name == "dense")
     series = [one for name in history.columns for one in history[name]]
     assume(all_finite(series, reference.state_dict))
-    assert_conforms(plan, engine="dense", close=CLOSE)
+    assert_conforms(plan, engine="dense")
 
 
 WRITTEN_OUT = {
@@ -112,21 +111,8 @@ def test_every_element_wise_optimizer(optimizer: str) -> None:
     assert_conforms(digits(optimizer=OPTIMIZERS[optimizer]), engine="dense")
 
 
-class Kept(Callback):
-    """Packs a checkpoint at each pulse."""
-
-    def __init__(self) -> None:
-        self.checkpoints: list[bytes] = []
-
-    def on_pulse(self, pulse: Pulse) -> None:
-        self.checkpoints.append(to_bytes(pulse.checkpoint()))
-
-
 @pytest.mark.parametrize("optimizer", ["SGD with momentum", "Adam", "RMSprop"])
-def test_a_training_goes_on_from_any_checkpoint_to_the_same_bits(
-    optimizer: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("service.training.callbacks.PULSE_SECONDS", 0.0)
+def test_a_training_goes_on_from_any_checkpoint_to_the_same_bits(optimizer: str) -> None:
     layers = [
         {"type": "Linear", "out_features": 5}, {"type": "BatchNorm1d"}, {"type": "Tanh"},
         {"type": "Dropout", "p": 0.3}, {"type": "Linear"},
@@ -135,17 +121,14 @@ def test_a_training_goes_on_from_any_checkpoint_to_the_same_bits(
         model={"type": "sequential", "layers": layers}, optimizer=OPTIMIZERS[optimizer],
         scheduler={"type": "ExponentialLR", "gamma": 0.9}, training={"dtype": "float32"},
     )  # fmt: skip
-    whole, expected = trained(plan, engine="auto")
-    kept = Kept()
-    trainer(plan, engine="auto", callbacks=[kept]).fit()
-    assert len(kept.checkpoints) > 20
-    for data in kept.checkpoints:
-        checkpoint = from_bytes(data)
-        rest = History()
-        fit = trainer(plan, engine="auto", callbacks=[rest], checkpoint=checkpoint).fit()
-        assert fit.engine == expected.engine
-        assert rest["train_loss"] == whole["train_loss"][checkpoint.epoch :]
-        assert all(torch.equal(fit.state_dict[name], one) for name, one in expected.state_dict.items())
+    make = functools.partial(trainer, plan, engine="auto")
+    with pulses_at_every_chance():
+        whole = undisturbed(make)
+        assert whole.fit.engine is not None
+        assert whole.fit.engine.name == "dense"
+        assert whole.pulses > 20
+        for pulse in range(1, whole.pulses + 1):
+            assert_same(resumed(make, [pulse]), whole, make)
 
 
 @pytest.mark.parametrize(

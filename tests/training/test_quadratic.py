@@ -1,5 +1,6 @@
 """The engine quadratic: the epochs of a linear fit by algebra are those of the loop."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,13 @@ from hypothesis import strategies as st
 
 from service.spec.plan import Plan
 from service.training.callbacks import Callback, Pulse, Stop
-from service.training.checkpoint import Checkpoint, from_bytes, to_bytes
+from service.training.checkpoint import from_bytes
 from service.training.quadratic import training as quadratic
 from service.training.quadratic.bowl import Reading, bowls
 from service.training.rows import Table
 from tests.training.conformance import CLOSE, assert_close, assert_conforms, both
-from tests.training.jobs import History, inline, job, trained, trainer
+from tests.training.jobs import inline, job, trained, trainer
+from tests.training.resumed import assert_same, checkpoint_at, pulses_at_every_chance, resumed, undisturbed
 
 OPTIMIZERS = st.fixed_dictionaries(
     {"type": st.just("SGD"), "lr": st.sampled_from([0.3, 0.05, 1e-3, 1e-6])},
@@ -146,61 +148,51 @@ def test_the_least_loss_is_not_lost_in_large_targets() -> None:
     assert bowl.least == pytest.approx(float(residual.square().mean()), rel=1e-4)
 
 
-class Kept(Callback):
-    """Packs a checkpoint at each pulse, and stops after some."""
-
-    def __init__(self, pulses: int) -> None:
-        self.checkpoints: list[bytes] = []
-        self._left = pulses
-
-    def on_pulse(self, pulse: Pulse) -> None:
-        self.checkpoints.append(to_bytes(pulse.checkpoint()))
-        self._left -= 1
-        if self._left == 0:
-            raise Stop
-
-
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_a_training_goes_on_from_any_checkpoint_to_the_same_bits(
     momentum: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(quadratic, "CHUNK_EPOCHS", 16)
-    monkeypatch.setattr("service.training.callbacks.PULSE_SECONDS", 0.0)
     stopping = {"patience": 30, "monitor": "dev_loss"}
     plan = line(
         dev=0.3, rows=20, optimizer={"type": "SGD", "lr": 0.01, "momentum": momentum},
         training={"epochs": 100, "early_stopping": stopping, "restarts": 2},
     )  # fmt: skip
-    whole, expected = trained(plan, engine="auto")
-    kept = Kept(0)
-    trainer(plan, engine="auto", callbacks=[kept]).fit()
-    assert len(kept.checkpoints) > 4
-    for data in kept.checkpoints:
-        checkpoint: Checkpoint = from_bytes(data)
-        rest = History()
-        fit = trainer(plan, engine="auto", callbacks=[rest], checkpoint=checkpoint).fit()
-        assert rest["train_loss"] == whole["train_loss"][checkpoint.epoch :]
-        assert all(torch.equal(fit.state_dict[name], one) for name, one in expected.state_dict.items())
-        assert fit.score == expected.score
-        assert fit.runs == expected.runs
+    make = functools.partial(trainer, plan, engine="auto")
+    with pulses_at_every_chance():
+        whole = undisturbed(make)
+        assert whole.pulses > 4
+        for pulse in range(1, whole.pulses + 1):
+            assert_same(resumed(make, [pulse]), whole, make)
 
 
 def test_an_attempt_goes_on_by_the_engine_that_has_begun() -> None:
     plan = line(training={"epochs": 2000})
-    kept = Kept(1)
-    trainer(plan, engine="eager", callbacks=[kept]).fit()
-    fit = trainer(plan, engine="auto", checkpoint=from_bytes(kept.checkpoints[0])).fit()
+    _, data = checkpoint_at(functools.partial(trainer, plan, engine="eager"), 1)
+    fit = trainer(plan, engine="auto", checkpoint=from_bytes(data)).fit()
     assert fit.engine is not None
     assert fit.engine.name == "eager"
     _, reference = trained(plan, engine="eager")
     assert all(torch.equal(fit.state_dict[name], one) for name, one in reference.state_dict.items())
 
 
+class StopsAtTheSecond(Callback):
+    """Ends the training at its second pulse."""
+
+    def __init__(self) -> None:
+        self._left = 2
+
+    def on_pulse(self, _: Pulse) -> None:
+        self._left -= 1
+        if self._left == 0:
+            raise Stop
+
+
 def test_a_callback_that_stops_leaves_the_parameters_of_that_moment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quadratic, "CHUNK_EPOCHS", 16)
-    monkeypatch.setattr("service.training.callbacks.PULSE_SECONDS", 0.0)
     plan = line(training={"epochs": 100})
-    fit = trainer(plan, engine="auto", callbacks=[Kept(2)]).fit()
+    with pulses_at_every_chance():
+        fit = trainer(plan, engine="auto", callbacks=[StopsAtTheSecond()]).fit()
     assert (fit.stop_reason, fit.epochs) == ("stopped", 32)
     _, shorter = trained(line(training={"epochs": 32}), engine="auto")
     assert all(torch.equal(fit.state_dict[name], one) for name, one in shorter.state_dict.items())
