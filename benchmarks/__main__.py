@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import ROOT, engines, h2o_server, page, peers, picture, served
+from benchmarks import ROOT, bodies, engines, h2o_server, page, peers, picture, profiles, served
 from service.plots.svg import render_svg
 from service.spec import estimates
 from service.training.warmup import warm_up
@@ -80,8 +80,10 @@ def _service(options: argparse.Namespace) -> str:
 
 _PARTS: dict[str, Callable[[argparse.Namespace], str]] = {
     "engines": _engines,
+    "profiles": lambda options: profiles.section(only=options.jobs, quick=options.quick),
     "gpu": _gpu,
     "service": _service,
+    "bodies": lambda options: bodies.section(rounds=options.rounds, quick=options.quick),
     "peers": lambda options: peers.section(rounds=options.rounds, quick=options.quick),
     "h2o": lambda options: h2o_server.section(
         rounds=options.rounds, quick=options.quick, python=options.h2o_python

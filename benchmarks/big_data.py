@@ -8,27 +8,26 @@ a process held at any of the looks at it, pages of mapped files included. Nothin
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
 
-import httpx2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-ROOT = Path(__file__).parent.parent
+from benchmarks.running import Service, running
+
 COLUMNS = 20
 GROUP_ROWS = 1_000_000
 READ_ROWS = 65_536
 LOOK_SECONDS = 0.02
+EAGER_EPOCHS = 2
 PARQUET = {"Content-Type": "application/vnd.apache.parquet"}
 ENDED = {"succeeded", "failed", "cancelled"}
 Spec = dict[str, Any]
@@ -41,7 +40,7 @@ def main() -> None:
     parser.add_argument(
         "--folder", type=Path, help="where file and data go: twice the file's size, and no RAM disk"
     )
-    parser.add_argument("--epochs", type=int, default=3, help="of the full batch; mini-batches get one")
+    parser.add_argument("--epochs", type=int, default=100, help="of the full batch; mini-batches get one")
     parser.add_argument("--batch-rows", type=int, default=4096)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="fitd-big-") as folder:
@@ -56,17 +55,23 @@ def main() -> None:
             "| what | s | plain reads | most memory, MiB | loss |\n| --- | --- | --- | --- | --- |",
             flush=True,
         )
-        with _Service(Path(folder), rows=options.rows, size=path.stat().st_size) as service:
-            dataset = service.upload(path, read)
+        settings = _limits(options.rows, path.stat().st_size)
+        with running(place=Path(folder), settings=settings) as service:
+            service.client.timeout = 3600
+            dataset = _upload(service, path, read)
             for name, training in _trainings(options).items():
-                service.train(name, _spec(dataset, training), read)
+                _train(service, name, _spec(dataset, training), read)
 
 
 def _trainings(options: argparse.Namespace) -> dict[str, Spec]:
     mini = {"epochs": 1, "batch_size": options.batch_rows}
     return {
         f"full batch, {options.epochs} epochs": {"epochs": options.epochs, "batch_size": "full"},
-        "full batch, eager": {"epochs": options.epochs, "batch_size": "full", "engine": "eager"},
+        f"full batch, {EAGER_EPOCHS} epochs, eager": {
+            "epochs": EAGER_EPOCHS,
+            "batch_size": "full",
+            "engine": "eager",
+        },
         f"batches of {options.batch_rows}, 1 epoch": mini,
         f"batches of {options.batch_rows}, shuffled by blocks, 1 epoch": {**mini, "shuffle": "blocks"},
     }
@@ -158,84 +163,52 @@ def _processes(root: int) -> Iterator[tuple[str, int]]:
                 yield kind, pages * os.sysconf("SC_PAGESIZE") >> 20
 
 
-class _Service:
-    """`fitd serve` on a free port, with limits that let the table in."""
+def _limits(rows: int, size: int) -> Mapping[str, str]:
+    """Settings that let the table in."""
+    return {
+        "FITD_LIMITS__MAX_ROWS": str(max(rows, 10_000_000)),
+        "FITD_LIMITS__MAX_UPLOAD_BYTES": str(max(2 * size, 2**31)),
+        "FITD_PARSE_SECONDS": "3600",
+        "FITD_SLOTS": "1",
+        "FITD_LOG_FORMAT": "json",
+    }
 
-    def __init__(self, folder: Path, *, rows: int, size: int) -> None:
-        limits = {
-            "FITD_LIMITS__MAX_ROWS": str(max(rows, 10_000_000)),
-            "FITD_LIMITS__MAX_UPLOAD_BYTES": str(max(2 * size, 2**31)),
-            "FITD_PARSE_SECONDS": "3600",
-            "FITD_SLOTS": "1",
-            "FITD_LOG_FORMAT": "json",
-        }
-        command = [
-            sys.executable,
-            "-m",
-            "service",
-            "serve",
-            "--data-dir",
-            str(folder / "data"),
-            "--port",
-            "0",
-        ]
-        self._log = (folder / "log").open("w+")
-        self._process = subprocess.Popen(command, cwd=ROOT, stderr=self._log, env={**os.environ, **limits})
 
-    def __enter__(self) -> Self:
-        while '"url"' not in (text := Path(self._log.name).read_text("utf-8")):
-            time.sleep(0.05)
-        self.client = httpx2.Client(base_url=json.loads(text.splitlines()[0])["url"], timeout=3600)
-        while not self._is_ready():
-            time.sleep(0.1)
-        return self
+def _upload(service: Service, path: Path, read: float) -> str:
+    """Send the file, and give the dataset's id."""
+    sent = 0.0
 
-    def _is_ready(self) -> bool:
-        try:
-            return self.client.get("/readyz").status_code == httpx2.codes.OK
-        except httpx2.TransportError:
-            return False
+    def pieces() -> Iterator[bytes]:
+        nonlocal sent
+        with path.open("rb") as file:
+            while piece := file.read(2**20):
+                yield piece
+        sent = time.perf_counter()
 
-    def __exit__(self, *_: object) -> None:
-        self.client.close()
-        self._process.terminate()
-        self._process.wait(30)
-        self._log.close()
+    started = time.perf_counter()
+    with _Memory(service.pid) as memory:
+        length = {"Content-Length": str(path.stat().st_size)}
+        answer = service.client.post("/v1/datasets", content=pieces(), headers={**PARQUET, **length})
+    answer.raise_for_status()
+    ended = time.perf_counter()
+    _row("upload: received and hashed", sent - started, read, memory.most.get("API", 0), "")
+    _row("upload: read into columns", ended - sent, read, memory.most.get("reader", 0), "")
+    return str(answer.json()["id"])
 
-    def upload(self, path: Path, read: float) -> str:
-        """Send the file, and give the dataset's id."""
-        sent = 0.0
 
-        def pieces() -> Iterator[bytes]:
-            nonlocal sent
-            with path.open("rb") as file:
-                while piece := file.read(2**20):
-                    yield piece
-            sent = time.perf_counter()
-
-        started = time.perf_counter()
-        with _Memory(self._process.pid) as memory:
-            length = {"Content-Length": str(path.stat().st_size)}
-            answer = self.client.post("/v1/datasets", content=pieces(), headers={**PARQUET, **length})
-        answer.raise_for_status()
-        ended = time.perf_counter()
-        _row("upload: received and hashed", sent - started, read, memory.most.get("API", 0), "")
-        _row("upload: read into columns", ended - sent, read, memory.most.get("reader", 0), "")
-        return str(answer.json()["id"])
-
-    def train(self, name: str, spec: Spec, read: float) -> None:
-        """Have a job done, and print what it took."""
-        with _Memory(self._process.pid) as memory:
-            job = self.client.post("/v1/jobs", json=spec).json()
-            if "id" not in job:
-                raise RuntimeError(json.dumps(job))
-            while job["status"] not in ENDED:
-                job = self.client.get(f"/v1/jobs/{job['id']}", params={"wait": 30}).json()
-        if job["status"] != "succeeded":
-            raise RuntimeError(json.dumps(job["error"]))
-        started, finished = (datetime.fromisoformat(job[at]) for at in ("started_at", "finished_at"))
-        loss = f"{job['result']['train_loss']:.4g}"
-        _row(name, (finished - started).total_seconds(), read, memory.most.get("runner", 0), loss)
+def _train(service: Service, name: str, spec: Spec, read: float) -> None:
+    """Have a job done, and print what it took."""
+    with _Memory(service.pid) as memory:
+        job = service.client.post("/v1/jobs", json=spec).json()
+        if "id" not in job:
+            raise RuntimeError(json.dumps(job))
+        while job["status"] not in ENDED:
+            job = service.client.get(f"/v1/jobs/{job['id']}", params={"wait": 30}).json()
+    if job["status"] != "succeeded":
+        raise RuntimeError(json.dumps(job["error"]))
+    started, finished = (datetime.fromisoformat(job[at]) for at in ("started_at", "finished_at"))
+    loss = f"{job['result']['train_loss']:.4g}"
+    _row(name, (finished - started).total_seconds(), read, memory.most.get("runner", 0), loss)
 
 
 def _row(what: str, seconds: float, read: float, memory: int, loss: str) -> None:

@@ -17,9 +17,9 @@ from typing import Any
 import httpx2
 import numpy as np
 
-from benchmarks import served
 from benchmarks.jobs import Job, jobs
 from benchmarks.page import duration, table
+from benchmarks.running import Service, running
 from benchmarks.timing import interleaved, medians, timed
 
 __all__ = ["section"]
@@ -45,7 +45,7 @@ def section(*, rounds: int, quick: bool = False, python: str | None = None) -> s
         missing = "There is no Java." if java is None else "The package h2o is not installed."
         return f"Skipped: {missing}\n"
     chosen = [job for job in jobs(quick=quick) if job.name in {"J1", "J2"}]
-    with _h2o(java, jar) as h2o, served.running() as fitd:
+    with _h2o(java, jar) as h2o, running() as fitd:
         calls = {}
         for job in chosen:
             calls |= {f"h2o {job.name}": _glm(h2o, job), f"fitd {job.name}": _fit(fitd, job)}
@@ -150,7 +150,7 @@ def _sent(client: httpx2.Client, path: str, form: Mapping[str, str]) -> dict[str
     return content
 
 
-def _fit(service: served.Service, job: Job) -> Any:  # noqa: ANN401 - a call as `interleaved` takes it
+def _fit(service: Service, job: Job) -> Any:  # noqa: ANN401 - a call as `interleaved` takes it
     """Upload the rows of a job where the spec does not draw them; give what trains it."""
     spec = dict(job.spec)
     if job.rows is not None:

@@ -2,117 +2,28 @@
 
 import asyncio
 import contextlib
-import io
 import json
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
-from typing import Any
 
-import httpx2
 import numpy as np
 import torch
 
-from benchmarks import ROOT
 from benchmarks.jobs import TUTORIAL, jobs
 from benchmarks.loops import loop
 from benchmarks.page import table, times
+from benchmarks.running import Service, running
 from benchmarks.timing import interleaved, medians, timed
 from service.tables.frame import Array
 from service.training.trainer import Trainer
 
-__all__ = ["Service", "running", "section"]
+__all__ = ["section"]
 
 CLIENTS = 8
-SPEC = json.dumps(TUTORIAL).encode()
-JSON = {"Content-Type": "application/json"}
-
-
-class Service:
-    """A running service.
-
-    Attributes:
-        url: Where it listens.
-        client: Talks to it.
-    """
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.client = httpx2.Client(base_url=url, timeout=120)
-
-    def wait_until_warm(self) -> None:
-        """Wait until it is ready, and until what is loaded after that is loaded too."""
-        while not self._is_ready():
-            time.sleep(0.1)
-        time.sleep(5)  # The second slot and the API load torch after the first slot is warm.
-
-    def _is_ready(self) -> bool:
-        try:
-            return self.client.get("/readyz").status_code == httpx2.codes.OK
-        except httpx2.TransportError:
-            return False
-
-    def post(self, spec: bytes = SPEC, *, wait: bool = True) -> dict[str, Any]:
-        """Submit a job, and wait a minute for its end unless told not to.
-
-        Raises:
-            RuntimeError: It is refused, or fails.
-        """
-        headers = {**JSON, "Prefer": "wait=60"} if wait else JSON
-        answer = self.client.post("/v1/jobs", content=spec, headers=headers)
-        job: dict[str, Any] = answer.json()
-        if not answer.is_success or (job["terminal"] and job["status"] != "succeeded"):
-            raise RuntimeError(answer.text)
-        return job
-
-    def upload(self, columns: Mapping[str, Array]) -> str:
-        """Store columns as a dataset, and give its id."""
-        file = io.BytesIO()
-        np.savez(file, **columns)
-        headers = {"Content-Type": "application/x-npz"}
-        answer = self.client.post("/v1/datasets", content=file.getvalue(), headers=headers)
-        return str(answer.json()["id"])
-
-    def has_jobs(self) -> bool:
-        """Tell whether jobs wait or are trained."""
-        asked = {"status": ["queued", "running"], "limit": 1}
-        return bool(self.client.get("/v1/jobs", params=asked).json()["data"])
-
-    def count(self, name: str, status: str) -> int:
-        """Count the jobs of one name in one state."""
-        asked, counted, more = {"name": name, "status": status, "limit": 100}, 0, True
-        while more:
-            page = self.client.get("/v1/jobs", params=asked).json()
-            counted, more = counted + len(page["data"]), page["has_more"]
-            asked["after"] = page["next_after"]
-        return counted
-
-
-@contextmanager
-def running() -> Iterator[Service]:
-    """Start `fitd serve` on a free port with a database of its own, warm, and end it."""
-    with tempfile.TemporaryDirectory() as folder, (Path(folder) / "log").open("w+") as log:
-        fitd = [sys.executable, "-m", "service", "serve", "--supervised"]
-        command = [*fitd, "--data-dir", folder, "--port", "0"]
-        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stderr=log)
-        try:
-            while '"url"' not in (text := Path(log.name).read_text("utf-8")):
-                if process.poll() is not None:
-                    raise RuntimeError(text)
-                time.sleep(0.05)
-            service = Service(json.loads(text.splitlines()[0])["url"])
-            service.wait_until_warm()
-            yield service
-        finally:
-            process.terminate()
-            process.wait(30)
 
 
 def section(*, rounds: int, seconds: float, count: int) -> str:
