@@ -32,7 +32,7 @@ def _one_way(value: Any, handler: ValidatorFunctionWrapHandler) -> bool | str:  
     except ValidationError:
         raise PydanticCustomError(
             "wrong_type",
-            "To shuffle is true, false or 'blocks'.",
+            "`shuffle` is true, false or 'blocks'.",
             {"hint": "Send true or false without quotes; 'blocks' is for tables larger than memory."},
         ) from None
 
