@@ -97,8 +97,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         predictors=PredictorCache(settings.predictor_cache),
         keyring=Keyring(settings, database),
     )
-    # Torch takes a second or two to load: not before the first answer, but before the first prediction.
-    threading.Thread(target=_load_torch, name="load-torch", daemon=True).start()
+    # A prediction is small: several threads for one would only slow the others down. Torch reads it when it is loaded.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if settings.preload:
+        # Torch takes a second or two to load: not before the first answer, but before the first prediction.
+        threading.Thread(target=_load_torch, name="load-torch", daemon=True).start()
     app.state.parsing = asyncio.Semaphore(settings.parse_slots)
     await run_in_threadpool(datasets.sweep, app.state.context)
     with listen(database, settings.doorbell_dir, JOB_CHANGED) as listener:
@@ -112,12 +115,8 @@ def _load_torch() -> None:
     with contextlib.suppress(AttributeError, OSError):
         # Linux counts priority by thread: the runners, who load torch too, and requests go first.
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
-    import torch
-
     import service.inference.predictor  # noqa: F401 - its import is the purpose
 
-    # A prediction is small: several threads for one would only slow the others down.
-    torch.set_num_threads(1)
     gc.freeze()  # Torch's million objects stay: the collector need not look at them again and again.
 
 
