@@ -17,7 +17,7 @@ _ORIGIN = re.compile(r"https?://[^/\s@*?#]+")
 
 
 def _default_slots() -> int:
-    """One runner for each core, within reason: each holds some 220 MB."""
+    """One runner for each core, within reason: each holds some 30 MB beside the 300 MB that they share."""
     return max(2, min(4, os.cpu_count() or 2))
 
 
