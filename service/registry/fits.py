@@ -1,14 +1,14 @@
 """What a job leaves that can be registered, and where it came from."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from service.exceptions import StateConflict
+from service.exceptions import NoParameters, StateConflict
 from service.jobs import repository as jobs
 from service.jobs import service as job_service
 from service.jobs.lifecycle import Status, StopReason
@@ -17,7 +17,26 @@ from service.registry.orm import Artifact
 from service.spec.job import JobSpec
 from service.spec.stored import StoredData
 
-__all__ = ["Fit", "fit_of"]
+__all__ = ["Fit", "NewVersion", "fit_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class NewVersion:
+    """What a version will hold.
+
+    Attributes:
+        artifact: Its parameters and its spec.
+        inputs: The columns that a prediction needs.
+        outputs: The columns that it gives.
+        result: Of the job.
+        lineage: Where it came from.
+    """
+
+    artifact: Artifact
+    inputs: Sequence[dict[str, Any]]
+    outputs: Sequence[dict[str, Any]]
+    result: dict[str, Any] | None
+    lineage: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +52,22 @@ class Fit:
     job: Job
     spec_text: str
     parameters: bytes
+
+    def version(self) -> NewVersion:
+        """Give what a version of it holds. The parameters are loaded: make it before a transaction begins.
+
+        Raises:
+            NoParameters: There are groups, and none of them has a model.
+        """
+        from service.inference.grouped import predictor_of
+        from service.inference.signature import signature_of
+
+        spec = JobSpec.from_text(self.spec_text)
+        signature = signature_of(predictor_of(spec, self.parameters))
+        if not signature.outputs:
+            raise NoParameters("None of the job's groups has a model.", hint="Let some of them be trained.")
+        columns = (signature.inputs, signature.outputs)
+        return NewVersion(self.artifact(), *columns, self.job.result, self.lineage(spec))
 
     def artifact(self) -> Artifact:
         """Give what predicts. Equal parameters with equal specs have one digest."""

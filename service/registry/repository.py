@@ -89,7 +89,7 @@ class Summary(NamedTuple):
     """
 
     versions: int
-    number: int
+    number: int | None
     description: str | None
 
 

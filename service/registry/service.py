@@ -4,19 +4,18 @@ import base64
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from sqlalchemy.orm import Session
 
 from service.db import now
 from service.exceptions import InvalidRequest, ModelInUse, ModelNotFound, Problem
 from service.registry import repository
+from service.registry.fits import NewVersion
 from service.registry.orm import Artifact, Model, ModelVersion
 
 __all__ = [
     "CHAMPION",
     "LATEST",
-    "NewVersion",
     "Registration",
     "artifact_of",
     "delete_alias",
@@ -57,25 +56,6 @@ class Registration:
     aliases: Sequence[str] = ()
     description: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class NewVersion:
-    """What a version will hold: made before a transaction begins, since it takes a while.
-
-    Attributes:
-        artifact: Its parameters and its spec.
-        inputs: The columns that a prediction needs.
-        outputs: The columns that it gives.
-        result: Of the job.
-        lineage: Where it came from.
-    """
-
-    artifact: Artifact
-    inputs: Sequence[dict[str, Any]]
-    outputs: Sequence[dict[str, Any]]
-    result: dict[str, Any] | None
-    lineage: dict[str, Any]
 
 
 def registered(session: Session, name: str, job_id: str, *, owner: str) -> ModelVersion | None:

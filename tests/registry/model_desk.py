@@ -8,9 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.registry import service
-from service.registry.fits import fit_of
+from service.registry.fits import NewVersion, fit_of
 from service.registry.orm import Artifact, Model, ModelVersion
-from service.registry.service import NewVersion, Registration
+from service.registry.service import Registration
 from service.spec.job import JobSpec
 from tests.jobs.desk import OWNER, SUCCEEDED, Desk
 
