@@ -23,7 +23,11 @@ MAX_LINE = 2**20
 """Characters of the line with the names."""
 MAX_BLOCK = 2**30
 """Bytes that Arrow reads at once: all of a body, which is in memory anyway, so that no line is too long for it."""
-_KINDS: Mapping[Meaning, Callable[..., np.ndarray]] = {Meaning.NUMBER: numbers, Meaning.BOOLEAN: booleans, Meaning.DATE: dates}
+_KINDS: Mapping[Meaning, Callable[..., np.ndarray]] = {
+    Meaning.NUMBER: numbers,
+    Meaning.BOOLEAN: booleans,
+    Meaning.DATE: dates,
+}
 """What all values of a column of numbers may be, and how they are read: as in an upload."""
 
 Text = Any
