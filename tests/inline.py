@@ -1,5 +1,6 @@
 """The service within the process of the tests: the whole API, and jobs that are trained when a test says so."""
 
+import dataclasses
 import multiprocessing
 import shutil
 from pathlib import Path
@@ -80,14 +81,23 @@ class Inline:
             pipe.close()
         self.database.close()
 
-    def train(self) -> None:
-        """Train the jobs that wait, one after the other, each as far as it comes."""
-        while True:
-            with self.database.write() as session:
-                claims = attempts.claim(session, worker_id="inline", slots=1, together=1)
-            if not claims:
+    def train(self, *, jobs: int | None = None) -> None:
+        """Train the jobs that wait, one after the other, each as far as it comes; all, or so many."""
+        while jobs is None or jobs > 0:
+            if not self._train_next(self.work):
                 return
-            self.work.do(Assignment(tuple(one.ref for one in claims[0])))
+            jobs = None if jobs is None else jobs - 1
+
+    def train_for(self, orders: Orders) -> None:
+        """Train the next job as long as these orders have it."""
+        self._train_next(dataclasses.replace(self.work, orders=orders))
+
+    def _train_next(self, work: Work) -> bool:
+        with self.database.write() as session:
+            claims = attempts.claim(session, worker_id="inline", slots=1, together=1)
+        for bundle in claims:
+            work.do(Assignment(tuple(one.ref for one in bundle)))
+        return bool(claims)
 
     def queue(self, spec: dict[str, Any]) -> str:
         """Submit a job that nobody trains yet, and give its id."""

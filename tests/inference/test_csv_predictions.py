@@ -15,7 +15,7 @@ from service.inference.signature import inputs_of
 from service.training.weights import to_bytes
 from tests.training.jobs import inline, job, trainer
 
-ROWS = {"x": [1.0, 2.0, None, 4.0], "z": ["a", "NA", "a", "b"], "y": [1.0, 2.0, 2.0, 5.0]}
+ROWS = {"x": [1.0, 2.0, None, 4.0, 5.0], "z": ["a", "NA", "a", "b", None], "y": [1.0, 2.0, 2.0, 5.0, 6.0]}
 BOUNDS = Bounds(rows=1000, numbers=10_000)
 
 
