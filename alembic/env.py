@@ -7,6 +7,7 @@ from service.access import orm as _access  # noqa: F401 - its table joins the me
 from service.datasets import orm as _datasets  # noqa: F401 - its tables join the metadata
 from service.jobs import orm
 from service.sweeps import orm as _sweeps  # noqa: F401 - its tables join the metadata
+from service.trackers import orm as _trackers  # noqa: F401 - its tables join the metadata
 
 connection: sa.Connection = context.config.attributes["connection"]
 context.configure(

@@ -11,6 +11,7 @@ from service.datasets import orm as _datasets  # noqa: F401 - its tables join th
 from service.db import Base
 from service.jobs import orm as _jobs  # noqa: F401 - its tables join the metadata
 from service.sweeps import orm as _sweeps  # noqa: F401 - its tables join the metadata
+from service.trackers import orm as _trackers  # noqa: F401 - its tables join the metadata
 
 __all__ = ["copy", "counters", "counts", "set_counters", "tables"]
 
