@@ -68,8 +68,8 @@ def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
 
 def _columns(rows: Any) -> str:  # noqa: ANN401 - JSON
     """Name the columns of inline rows."""
-    names = list(rows) if isinstance(rows, Mapping) else sorted({name for row in rows[:1] for name in row})
-    return ", ".join(names)
+    named = rows if isinstance(rows, Mapping) else next(iter(rows), {})
+    return ", ".join(sorted(named))
 
 
 def _listed(values: list[Any], path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Plain]]:

@@ -9,12 +9,12 @@ from service.jobs import workers
 from service.trackers import repository
 from service.trackers.follower import Follower
 from service.trackers.sink import Sink
-from tests.jobs.desk import Desk
+from tests.sweeps.sweep_desk import SweepDesk
 
 HOLDER = "worker_t"
 
 
-class Ledger(Desk):
+class Ledger(SweepDesk):
     """The desk of a database whose trackers are served."""
 
     def __init__(self, database: Database) -> None:
