@@ -102,9 +102,10 @@ class Follower:
         """Tell of all that is due, job by job; tell whether there is more."""
         with self._database.read() as session:
             due = repository.due_jobs(session, self._name, limit=AT_ONCE, without=self._broken)
+        self._tell_each(due, self._telling.job, moves)
+        with self._database.read() as session:  # Afterwards: with its jobs, a sweep may have got its cursor.
             ended = repository.due_sweeps(session, self._name, limit=AT_ONCE, without=self._broken)
             gone = repository.gone(session, self._name, limit=AT_ONCE, without=self._broken)
-        self._tell_each(due, self._telling.job, moves)
         self._tell_each(ended, self._telling.sweep, moves)
         self._tell_each(gone, self._telling.gone, moves)
         return len(due) == AT_ONCE or any(move.get("version") == UNTOLD for move in moves.values())
