@@ -216,7 +216,7 @@ class Mlflow:
                 self._client.log_batch(run, tags=labels)
 
     def _store(self, run: str, extras: Extras) -> None:
-        """Store files. Where they go to is a matter of the server, and may need libraries that are not there."""
+        """Store files. Where they go to is a matter of the server, and may be out of this machine's reach for ever."""
         with tempfile.TemporaryDirectory() as folder:
             for name, content in extras.files.items():
                 path = Path(folder) / name
@@ -224,10 +224,18 @@ class Mlflow:
                 try:
                     with _translated():
                         self._client.log_artifact(run, str(path))
-                except SinkRefused as error:
-                    logger.warning(
-                        "a file is not stored", tracker=self.name, run=run, file=name, reason=str(error)
-                    )
+                except (SinkRefused, SinkAway) as error:
+                    if isinstance(error, SinkAway) and not _is_of_here(error.__cause__):
+                        raise
+                    about = {"tracker": self.name, "run": run, "file": name}
+                    logger.warning("a file is not stored", **about, reason=str(error))
+
+
+def _is_of_here(cause: BaseException | None) -> bool:
+    """Tell whether a library is missing here, or a folder: waiting for the server would not help."""
+    if isinstance(cause, OSError):
+        return cause.errno is not None and not isinstance(cause, ConnectionError | TimeoutError)
+    return isinstance(cause, ImportError)
 
 
 def _rows(points: Points) -> "Iterator[list[Metric]]":

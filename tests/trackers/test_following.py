@@ -19,7 +19,7 @@ from service.trackers.to_mlflow import Mlflow
 from service.trackers.to_tensorboard import TensorBoard
 from tests.jobs.desk import CANCELLED, ELSEWHERE, FAILED, SUCCEEDED, progress
 from tests.retention.test_keeper import wait_until
-from tests.trackers.ledger import HOLDER, Ledger, history, runs, scalars, told_to_the_end
+from tests.trackers.ledger import HOLDER, Ledger, client_of, history, runs, scalars, told_to_the_end
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning", "ignore:.*:FutureWarning")
 
@@ -217,6 +217,20 @@ def test_one_run_that_a_tracker_refuses_holds_up_no_other(
     told_to_the_end(follower)
     assert run_of(mlflow, mlflow_uri).data.tags["fitd.id"] == second.id
     assert ledger.states()["mlflow"].behind == 0
+
+
+def test_files_that_cannot_be_stored_hold_up_nothing(
+    ledger: Ledger, mlflow_uri: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    place = str(tmp_path / "file" / "below")
+    client_of(mlflow_uri).create_experiment("nowhere", artifact_location=place)
+    sink = Mlflow(mlflow_uri, experiment="nowhere", artifacts=True)
+    ledger.switch_on(sink)
+    ledger.finish(ledger.running(), SUCCEEDED, progress(1, 2))
+    told_to_the_end(ledger.follower(sink))
+    assert run_of(sink, mlflow_uri).info.status == "FINISHED"
+    assert "a file is not stored" in capsys.readouterr().out
 
 
 def test_a_sweep_is_the_parent_of_its_trials(
