@@ -15,7 +15,7 @@ PORT        ?= 8000
 DATA_DIR    ?= fitd-data
 
 .DEFAULT_GOAL := help
-.PHONY: help install run serve test chaos explore lint types imports contract baseline typescript docs openapi constraints bench bench-big examples clean
+.PHONY: help install run serve test chaos explore lint types imports contract answers baseline typescript docs openapi constraints bench bench-big examples clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -112,6 +112,10 @@ contract: install node-parts ## Check that openapi.json and the generated docs a
 	$(BIN)/openapi-spec-validator openapi.json
 	$(BIN)/python contract/breaks.py
 	$(BIN)/python docs/generate.py --check
+
+answers: install ## Record the examples of answers anew from a live service, and write openapi.json
+	$(BIN)/python -m tests.contract.record
+	$(BIN)/python -m service openapi > openapi.json
 
 baseline: ## Take openapi.json as what clients rely on from now on: at a release (docs/decisions/0029)
 	cp openapi.json contract/baseline.json

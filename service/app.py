@@ -33,6 +33,7 @@ from service.api import (
 from service.api.armour import NoNul, SecurityHeaders
 from service.api.changes import Changes
 from service.api.context import Context
+from service.api.exhibits import exhibit
 from service.api.hosts import CrossOriginGuard, HostGuard
 from service.api.keyring import Keyring
 from service.api.metrics import RequestMetrics
@@ -141,6 +142,7 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
             ],
         )
         _correct(document)
+        exhibit(document)
         app.openapi_schema = document
     return app.openapi_schema
 
