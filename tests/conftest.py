@@ -42,6 +42,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 FIRST = (
     "tests/chaos",
     "tests/service",
+    "tests/contract",
+    "tests/sdk",
     "tests/backup",
     "tests/access",
     "tests/test_commands",
