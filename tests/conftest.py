@@ -137,9 +137,14 @@ class Service:
             **environment,
         }
         self.process = self._start(port=0)
-        self.url = self._wait_for_url()
-        self.client = httpx2.Client(base_url=self.url, timeout=30)
-        self.wait_until_ready()
+        try:
+            self.url = self._wait_for_url()
+            self.client = httpx2.Client(base_url=self.url, timeout=30)
+            self.wait_until_ready()
+        except BaseException:
+            # Nobody else would end it, and it would keep the machine busy.
+            self.process.kill()
+            raise
 
     @property
     def log(self) -> str:
