@@ -26,6 +26,7 @@ from service.api import (
     meta,
     model_schemas,
     models,
+    predictions,
     problems,
     results,
     schemas,
@@ -43,6 +44,7 @@ from service.api.parameters import no_unknown_parameters
 from service.db import Database, SharedWrites
 from service.doorbell import JOB_CHANGED, doorbell, listen
 from service.inference.cache import PredictorCache
+from service.predictions.order import BatchPredictionOrder
 from service.settings import Settings
 from service.spec.job import JobSpec
 from service.sweeps.spec import SweepSpec
@@ -75,6 +77,7 @@ def create_app(settings: Settings) -> FastAPI:
         groups,
         checkpoints,
         models,
+        predictions,
         events,
         meta,
     )
@@ -151,6 +154,10 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
                     "name": "results",
                     "description": "What a job leaves: history, events, parameters, pictures.",
                 },
+                {
+                    "name": "predictions",
+                    "description": "Predict all rows of a dataset, and download the result.",
+                },
                 {"name": "models", "description": "Register fits under a name, and predict with them."},
                 {"name": "service", "description": "Health and capabilities."},
             ],
@@ -187,6 +194,7 @@ def _own_schemas() -> dict[str, Any]:
         schemas.PredictionRequest,
         model_schemas.RegistrationRequest,
         model_schemas.AliasRequest,
+        BatchPredictionOrder,
     )
     bodies: list[Any] = [(model, "validation") for model in sent]
     answers: list[Any] = [(problems.ProblemDetails, "serialization"), (schemas.EventMessage, "serialization")]

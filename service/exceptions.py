@@ -28,13 +28,17 @@ __all__ = [
     "ModelInUse",
     "ModelNotFound",
     "NoParameters",
+    "NoResult",
     "NotAcceptable",
     "PictureNotAvailable",
+    "PredictionNotFound",
     "Problem",
     "QueueFull",
     "QuotaExceeded",
+    "RangeNotSatisfiable",
     "RateLimited",
     "RestoreRefused",
+    "ResultDamaged",
     "ServiceError",
     "StartupFailed",
     "StateConflict",
@@ -122,6 +126,33 @@ class SweepNotFound(ServiceError):
 
     code = "sweep_not_found"
     hint = "GET /v1/sweeps lists the sweeps. A deleted sweep is gone for good."
+
+
+class PredictionNotFound(ServiceError):
+    """There is no batch prediction with this id."""
+
+    code = "prediction_not_found"
+    hint = "GET /v1/predictions lists the predictions. A deleted prediction is gone for good."
+
+
+class NoResult(ServiceError):
+    """The prediction has no result to give."""
+
+    code = "no_result"
+
+
+class RangeNotSatisfiable(ServiceError):
+    """The range lies beyond the end of the file."""
+
+    code = "range_not_satisfiable"
+    hint = "Ask without Range, or for bytes that the file has: `result.bytes` tells how many these are."
+
+
+class ResultDamaged(ServiceError):
+    """The file of the result is not as it was written."""
+
+    code = "result_damaged"
+    hint = "Delete the prediction and submit it again; the operator should look at the disk."
 
 
 class ModelNotFound(ServiceError):

@@ -28,6 +28,11 @@ NAMES = frozenset(
         "sweep_advancing",  # The next trials of a sweep are chosen, none is recorded.
         "sweep_advanced",  # They are committed, nobody is told.
         "tracker_told",  # A tracker was told what is new, no cursor is moved.
+        "prediction_claimed",  # The claim is committed, no process predicts yet.
+        "prediction_begun",  # The model is loaded, no row is predicted.
+        "prediction_half_written",  # The first rows are in the temporary file.
+        "prediction_written",  # The file of the result has its name, no row names it.
+        "prediction_finished",  # The row is committed, the worker does not know it.
         "sweep_asked",  # A sweep is to stop or to pause, none of its jobs is asked yet.
     }
 )

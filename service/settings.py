@@ -52,13 +52,13 @@ class Retention(BaseModel):
     every_seconds: Annotated[float, Field(gt=0)] = 300.0
     """How often a worker looks for what may go."""
     jobs_days: Annotated[float, Field(ge=0, le=36500)] = 0.0
-    """Jobs that ended so many days ago are removed with all they own; 0 keeps them."""
+    """Jobs and batch predictions that ended so many days ago are removed with all they own; 0 keeps them."""
     jobs_kept: Annotated[int, Field(ge=0)] = 0
-    """Of each owner's ended jobs so many are kept, those that ended last; 0 keeps all."""
+    """Of each owner's ended jobs so many are kept, those that ended last, and as many batch predictions; 0 keeps all."""
     events_days: Annotated[float, Field(ge=0, le=36500)] = 0.0
     """History events of jobs that ended so many days ago are removed, the history itself stays; 0 keeps them."""
     datasets_days: Annotated[float, Field(ge=0, le=36500)] = 0.0
-    """Datasets that no job has used for so many days are removed; 0 keeps them."""
+    """Datasets that no job and no batch prediction has used for so many days are removed; 0 keeps them."""
     datasets_bytes: Annotated[int, Field(ge=0)] = 0
     """While all datasets together are larger, those unused for longest are removed; 0 sets no bound."""
     leftovers_hours: Annotated[float, Field(ge=0, le=876000)] = 1.0
@@ -98,7 +98,7 @@ class Settings(BaseSettings):
     data_dir: Path = Path("fitd-data")
     """Folder for the database and everything else that is kept; made when missing. Each host has its own, on a local disk."""
     storage_dir: Annotated[Path | None, BeforeValidator(_named)] = None
-    """Folder for datasets and checkpoints, shared by all hosts of one PostgreSQL database; it must be there already. Empty: the data folder."""
+    """Folder for datasets, checkpoints and the results of batch predictions, shared by all hosts of one PostgreSQL database; it must be there already. Empty: the data folder."""
     database_url: Annotated[str, Field(repr=False)] = ""
     """URL of the database, as in `postgresql://user:password@host/database`. Empty: SQLite, in the file `fitd.db` of the data folder."""
     host: str = "127.0.0.1"
@@ -122,9 +122,9 @@ class Settings(BaseSettings):
     lease_seconds: Annotated[float, Field(gt=0)] = 20.0
     """A worker whose heartbeat stands still for so long has lost its jobs to others."""
     cancel_seconds: Annotated[float, Field(gt=0)] = 10.0
-    """A training that does not stop by itself so long after a cancel is killed."""
+    """A training or a prediction that does not stop by itself so long after a cancel is killed."""
     max_crashes: Annotated[int, Field(ge=1)] = 3
-    """A job whose process died so often in a row, without a new checkpoint, is failed and not tried again."""
+    """A job whose process died so often in a row, without a new checkpoint, is failed and not tried again; so is a batch prediction."""
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 10.0
     """Time between two checkpoints of a training; more where writing one takes long."""
     fair_seconds: Annotated[float, Field(ge=0)] = 10.0
@@ -189,6 +189,11 @@ class Settings(BaseSettings):
     def datasets_dir(self) -> Path:
         """Folder of the uploaded datasets."""
         return self._shared_dir / "datasets"
+
+    @property
+    def predictions_dir(self) -> Path:
+        """Folder of the results of batch predictions."""
+        return self._shared_dir / "predictions"
 
     @property
     def workers_dir(self) -> Path:

@@ -22,6 +22,7 @@ from service.datasets import repository, service
 from service.datasets.orm import Dataset
 from service.exceptions import DatasetInUse, DatasetNotFound, InvalidRequest, Problem
 from service.jobs.uses import job_that_needs
+from service.predictions.expiry import prediction_that_needs
 from service.spec.schema import Schema
 from service.sweeps.expiry import sweep_that_needs
 from service.tables.disk import full_disk_told
@@ -438,6 +439,11 @@ def delete(running: Running, owner: Owner, dataset_id: str) -> Response:
             if sweep_id is not None:
                 hint = f"Wait for the sweep's end, or cancel it with POST /v1/sweeps/{sweep_id}/cancel."
                 raise DatasetInUse(f"The sweep {sweep_id} needs the dataset and has not ended.", hint=hint)
+            prediction_id = prediction_that_needs(session, dataset_id)
+            if prediction_id is not None:
+                hint = f"Wait for its end, or cancel it with POST /v1/predictions/{prediction_id}/cancel."
+                message = f"The prediction {prediction_id} needs the dataset and has not ended."
+                raise DatasetInUse(message, hint=hint)
         if unused is not None:
             store.remove(unused)
     return Response(status_code=204)

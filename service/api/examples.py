@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["ALIASES", "JOBS", "PREDICTIONS", "REGISTRATIONS", "SWEEPS", "TUTORIAL"]
+__all__ = ["ALIASES", "BATCH_PREDICTIONS", "JOBS", "PREDICTIONS", "REGISTRATIONS", "SWEEPS", "TUTORIAL"]
 
 TUTORIAL: dict[str, Any] = {
     "data": {
@@ -162,6 +162,20 @@ PREDICTIONS: dict[str, Any] = {
     "rows": {"summary": "By row", "value": {"rows": [{"x": 0.5}]}},
 }
 
+BATCH_PREDICTIONS: dict[str, Any] = {
+    "job": {
+        "summary": "By the parameters of a job",
+        "value": {
+            "job": "job_abc",
+            "data": {"type": "dataset", "id": "ds_abc"},
+            "keep": ["id"],
+        },
+    },
+    "model": {
+        "summary": "By a registered model",
+        "value": {"model": "calibration", "version": "champion", "data": {"type": "dataset", "id": "ds_abc"}},
+    },
+}
 REGISTRATIONS: dict[str, Any] = {
     "first": {
         "summary": "The fit of a job, to be the one that predicts",

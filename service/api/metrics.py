@@ -12,6 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.db import Database
 from service.jobs import queue, workers
 from service.jobs.lifecycle import Status
+from service.predictions import repository as predictions
+from service.predictions.lifecycle import PredictionStatus
 from service.trackers import repository as trackers
 from service.trackers.repository import State
 
@@ -40,7 +42,7 @@ def exposition(database: Database) -> bytes:
 
 
 class _FromDatabase(Collector):
-    """Jobs by state and workers' slots, read when asked: every API process tells the same."""
+    """Jobs and batch predictions by state, and workers' slots, read when asked: every API process tells the same."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -50,10 +52,15 @@ class _FromDatabase(Collector):
             counts = queue.count_by_status(session)
             listed = workers.listed(session)
             states = trackers.states(session)
+            predicted = predictions.count_by_status(session)
         jobs = GaugeMetricFamily("fitd_jobs", "Jobs by state.", labels=["status"])
         for status in Status:
             jobs.add_metric([status], counts.get(status, 0))
         yield jobs
+        batches = GaugeMetricFamily("fitd_predictions", "Batch predictions by state.", labels=["status"])
+        for state in PredictionStatus:
+            batches.add_metric([state], predicted.get(state, 0))
+        yield batches
         slots = GaugeMetricFamily("fitd_worker_slots", "Slots of the workers.", labels=["worker", "state"])
         for worker in listed:
             slots.add_metric([worker.id, "warm"], worker.warm)

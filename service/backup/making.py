@@ -11,12 +11,14 @@ from sqlalchemy.orm import Session
 
 from service import __version__, migrations
 from service.backup import manifest, rows, snapshot
-from service.backup.manifest import CHECKPOINTS, DATABASE, DATASETS, BackupManifest
+from service.backup.manifest import CHECKPOINTS, DATABASE, DATASETS, PREDICTIONS, BackupManifest
 from service.datasets.orm import Dataset, DatasetSchema
 from service.db import Database, now
 from service.exceptions import BackupFailed, DatasetDamaged
 from service.jobs.lifecycle import TERMINAL
 from service.jobs.orm import Checkpoint, Job
+from service.predictions.expiry import prediction_that_needs
+from service.predictions.orm import Prediction
 from service.settings import Settings
 from service.tables.files import MANIFEST, read_manifest, sync_files, sync_folder
 from service.tables.store import DatasetStore
@@ -49,7 +51,7 @@ def back_up(settings: Settings, database: Database, folder: Path) -> BackupManif
 
 
 def _make(settings: Settings, folder: Path) -> None:
-    for ours in (settings.datasets_dir, settings.checkpoints_dir):
+    for ours in (settings.datasets_dir, settings.checkpoints_dir, settings.predictions_dir):
         if folder.resolve().is_relative_to(ours.resolve()):
             message = f"{folder} is in a folder of the service, which removes what it does not know."
             raise BackupFailed(message, hint="Name a folder outside of it, best on another disk.")
@@ -76,6 +78,7 @@ class _Backup:
         with snapshot.opened(self._folder / DATABASE) as copy:
             # Checkpoints first: they come and go by the second.
             self._copy_checkpoints(copy)
+            self._copy_predictions(copy)
             missing = self._copy_datasets(copy)
             with copy.read() as session:
                 counted = rows.counts(session)
@@ -105,6 +108,17 @@ class _Backup:
                 try:
                     source = self._settings.checkpoints_dir / one.path
                     self._copy(source, f"{CHECKPOINTS}/{one.path}", one.digest)
+                except FileNotFoundError:
+                    session.delete(one)
+
+    def _copy_predictions(self, copy: Database) -> None:
+        """Copy the results. A prediction whose file is gone was removed meanwhile, and loses its row too."""
+        with copy.write() as session:
+            for one in session.scalars(sa.select(Prediction).where(Prediction.path.is_not(None))).all():
+                digest = (one.result or {}).get("digest", "")
+                try:
+                    source = self._settings.predictions_dir / str(one.path)
+                    self._copy(source, f"{PREDICTIONS}/{one.path}", digest)
                 except FileNotFoundError:
                     session.delete(one)
 
@@ -188,15 +202,24 @@ def _forget(session: Session, digest: str) -> None:
     """Leave out a dataset that was deleted meanwhile.
 
     Raises:
-        BackupFailed: When the rows were read, a job needed it that had not ended.
+        BackupFailed: When the rows were read, a job or a prediction needed it that had not ended.
     """
-    ids = sa.select(Dataset.id).where(Dataset.digest == digest)
-    needed = sa.select(Job.id).where(Job.dataset_id.in_(ids), Job.status.not_in(TERMINAL)).limit(1)
-    job_id = session.scalar(needed)
-    if job_id is not None:
-        message = f"The files of dataset {digest[:12]}, which job {job_id} needs, are gone."
+    user = _user_of(session, digest)
+    if user is not None:
+        message = f"The files of dataset {digest[:12]}, which {user} needs, are gone."
         raise BackupFailed(
             message, hint="Make the backup again, into another folder. `fitd doctor` tells what is damaged."
         )
     session.execute(sa.delete(Dataset).where(Dataset.digest == digest))
     session.execute(sa.delete(DatasetSchema).where(DatasetSchema.digest == digest))
+
+
+def _user_of(session: Session, digest: str) -> str | None:
+    """Name a job or a prediction that has not ended and needs a dataset."""
+    ids = session.scalars(sa.select(Dataset.id).where(Dataset.digest == digest)).all()
+    needed = sa.select(Job.id).where(Job.dataset_id.in_(ids), Job.status.not_in(TERMINAL)).limit(1)
+    job_id = session.scalar(needed)
+    if job_id is not None:
+        return f"job {job_id}"
+    predictions = (prediction_that_needs(session, dataset_id) for dataset_id in ids)
+    return next((f"prediction {one}" for one in predictions if one is not None), None)

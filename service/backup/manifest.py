@@ -4,6 +4,7 @@ DEST/manifest.json                      written last: a folder without it is no 
 DEST/fitd.db                            all rows, as of one moment
 DEST/datasets/<digest>/…                all datasets
 DEST/checkpoints/<job id>/….ckpt        of the jobs that have not ended
+DEST/predictions/<id>/….parquet         results of batch predictions
 """
 
 import hashlib
@@ -22,6 +23,7 @@ __all__ = [
     "CHECKPOINTS",
     "DATABASE",
     "DATASETS",
+    "PREDICTIONS",
     "BackupManifest",
     "StoredFile",
     "check_files",
@@ -33,12 +35,14 @@ NAME = "manifest.json"
 DATABASE = "fitd.db"
 DATASETS = "datasets"
 CHECKPOINTS = "checkpoints"
+PREDICTIONS = "predictions"
 
 # Nothing else is written into a data folder, whatever a manifest says.
 _PLACE = (
     r"^(fitd\.db"
     r"|datasets/[A-Za-z0-9]{1,64}/[A-Za-z0-9_-][A-Za-z0-9._-]{0,200}"
-    r"|checkpoints/[A-Za-z0-9_-]{1,64}/[0-9]{1,20}-[0-9]{1,20}\.ckpt)$"
+    r"|checkpoints/[A-Za-z0-9_-]{1,64}/[0-9]{1,20}-[0-9]{1,20}\.ckpt"
+    r"|predictions/[A-Za-z0-9_-]{1,64}/[0-9]{1,20}\.parquet)$"
 )
 
 
@@ -80,6 +84,7 @@ class BackupManifest(BaseModel):
         """Tell what is in it, for people."""
         yield f"{self.rows.get('jobs', 0)} jobs"
         yield f"{self.rows.get('sweeps', 0)} sweeps"
+        yield f"{self.rows.get('predictions', 0)} batch predictions"
         yield f"{self.rows.get('datasets', 0)} datasets"
         yield f"{self.rows.get('checkpoints', 0)} checkpoints"
         yield f"{self.rows.get('api_keys', 0)} API keys"

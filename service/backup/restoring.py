@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from service import migrations
 from service.access.orm import ApiKey
 from service.backup import manifest, rows, snapshot
-from service.backup.manifest import CHECKPOINTS, DATABASE, DATASETS, BackupManifest
+from service.backup.manifest import CHECKPOINTS, DATABASE, DATASETS, PREDICTIONS, BackupManifest
 from service.datasets.orm import Dataset, DatasetSchema
 from service.db import Base, Database
 from service.exceptions import BackupFailed, BackupUnusable, RestoreRefused
@@ -21,6 +21,10 @@ from service.jobs import attempts, causes
 from service.jobs.attempts import JobRef
 from service.jobs.lifecycle import ACTIVE
 from service.jobs.orm import Checkpoint, Job
+from service.predictions import attempts as prediction_attempts
+from service.predictions.attempts import PredictionRef
+from service.predictions.lifecycle import ACTIVE as PREDICTION_ACTIVE
+from service.predictions.orm import Prediction
 from service.registry.orm import Model
 from service.settings import Settings
 from service.sweeps.orm import Sweep
@@ -33,6 +37,7 @@ USED: dict[str, type[Base]] = {
     "datasets": Dataset,
     "api_keys": ApiKey,
     "sweeps": Sweep,
+    "predictions": Prediction,
     "models": Model,
 }
 """The tables of which one row makes a database one in use."""
@@ -130,9 +135,13 @@ def _prepared(copy: Database, found: BackupManifest) -> int:
         _check_named(session, found)
         active = sa.select(Job.id, Job.attempt).where(Job.status.in_(ACTIVE)).order_by(Job.seq)
         refs = [JobRef(*row) for row in session.execute(active)]
+        running = sa.select(Prediction.id, Prediction.attempt).where(Prediction.status.in_(PREDICTION_ACTIVE))
+        predicted = [PredictionRef(*row) for row in session.execute(running)]
     with copy.write() as session:
         for ref in refs:
             attempts.let_go(session, ref, cause=causes.RESTORED)
+        for claim in predicted:
+            prediction_attempts.let_go(session, claim)
     return len(refs)
 
 
@@ -146,6 +155,8 @@ def _check_named(session: Session, found: BackupManifest) -> None:
 def _named(session: Session) -> Iterator[str]:
     """Name the files that rows need."""
     yield from (f"{CHECKPOINTS}/{path}" for path in session.scalars(sa.select(Checkpoint.path)))
+    results = sa.select(Prediction.path).where(Prediction.path.is_not(None))
+    yield from (f"{PREDICTIONS}/{path}" for path in session.scalars(results))
     yield from (f"{DATASETS}/{one}/manifest.json" for one in session.scalars(sa.select(DatasetSchema.digest)))
 
 
@@ -153,11 +164,15 @@ def _copy_files(settings: Settings, folder: Path, copy: Database, found: BackupM
     """Copy the files before the rows that name them."""
     with copy.read() as session:
         checkpoints = {f"{CHECKPOINTS}/{path}" for path in session.scalars(sa.select(Checkpoint.path))}
-    roots = {DATASETS: settings.datasets_dir, CHECKPOINTS: settings.checkpoints_dir}
+    roots = {
+        DATASETS: settings.datasets_dir,
+        CHECKPOINTS: settings.checkpoints_dir,
+        PREDICTIONS: settings.predictions_dir,
+    }
     folders: set[Path] = set()
     for file in found.files:
         kind, _, path = file.path.partition("/")
-        if kind in roots and (kind == DATASETS or file.path in checkpoints):
+        if kind in roots and (kind != CHECKPOINTS or file.path in checkpoints):
             target = roots[kind] / path
             _copy_file(folder / file.path, target)
             folders |= {target.parent, roots[kind], settings.data_dir}

@@ -10,6 +10,7 @@ from service.access import orm as _access  # noqa: F401 - its table joins the me
 from service.datasets import orm as _datasets  # noqa: F401 - its tables join the metadata
 from service.db import Base
 from service.jobs import orm as _jobs  # noqa: F401 - its tables join the metadata
+from service.predictions import orm as _predictions  # noqa: F401 - its tables join the metadata
 from service.registry import orm as _registry  # noqa: F401 - its tables join the metadata
 from service.sweeps import orm as _sweeps  # noqa: F401 - its tables join the metadata
 from service.trackers import orm as _trackers  # noqa: F401 - its tables join the metadata
@@ -21,6 +22,7 @@ AT_ONCE = 500
 FEW_AT_ONCE = {
     "artifacts": 4,
     "job_parameters": 4,
+    "prediction_models": 4,
     "job_specs": 20,
     "dataset_schemas": 20,
     "model_versions": 20,

@@ -68,11 +68,30 @@ class GroupedPredictor:
         groups = self._groups_of(columns)
         if self.predictor is None:
             return Predicted({})  # There are no rows: each would be of a group without a model.
-        rest = {name: values for name, values in columns.items() if name != self._models.column}
+        rest = {name: values for name, values in columns.items() if name != self.column}
         arrays = self.predictor.arrays(rest)
         if any(len(values) != len(groups) for values in arrays.values()):
             message = "The columns differ in length."
             raise ColumnMismatch([Problem("/columns", "ragged_columns", message, "Give all one length.")])
+        return self.predict_arrays(groups, arrays)
+
+    def group_of(self, value: str | float) -> int | None:
+        """Give the number of a group by what its rows have in the column; None where the training had none such."""
+        return self._groups.get(value)
+
+    def is_trained(self, group: int) -> bool:
+        """Whether a group has a model."""
+        return self._models.is_trained(group)
+
+    def predict_arrays(self, groups: np.ndarray, arrays: Mapping[str, Array]) -> Predicted:
+        """Predict rows given as arrays of a frame.
+
+        Args:
+            groups: Number of the group of each row, each one with a model.
+            arrays: As `Predictor.predict_arrays` takes them.
+        """
+        if self.predictor is None:
+            return Predicted({})
         if not len(groups):
             return self.predictor.predict_arrays(arrays)
         order = np.argsort(groups, kind="stable")

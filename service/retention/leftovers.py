@@ -9,8 +9,10 @@ from service.datasets import repository as datasets
 from service.db import Database
 from service.doorbell import PipeDoorbell
 from service.jobs import expiry, workers
+from service.predictions import expiry as prediction_expiry
 from service.settings import Settings
 from service.storage.checkpoints import CheckpointStore
+from service.storage.predictions import PredictionStore
 from service.tables.store import DatasetStore
 
 __all__ = ["listed", "remove"]
@@ -23,12 +25,14 @@ def listed(settings: Settings, database: Database) -> list[Path]:
         return []
     with database.read() as session:
         checkpoints, known = expiry.checkpoint_paths(session), workers.beats(session)
+        results = prediction_expiry.paths(session)
     store = DatasetStore(settings.datasets_dir)
     with store.exclusive(), database.read() as session:
         folders = store.strays(datasets.digests(session))
     return [
         *folders,
         *_checkpoints(settings).strays(checkpoints, seconds),
+        *_predictions(settings).strays(results, seconds),
         *PipeDoorbell(settings.doorbell_dir).abandoned(seconds),
         *_abandoned_locks(settings.workers_dir, known=known, older_than_seconds=seconds),
     ]
@@ -42,7 +46,9 @@ def remove(settings: Settings, database: Database) -> int:
     # Read before the files are listed: a checkpoint that is written in between is too young to be a leftover.
     with database.read() as session:
         checkpoints, known = expiry.checkpoint_paths(session), workers.beats(session)
+        results = prediction_expiry.paths(session)
     removed = _checkpoints(settings).sweep(checkpoints, seconds)
+    removed += _predictions(settings).sweep(results, seconds)
     for path in (
         *PipeDoorbell(settings.doorbell_dir).abandoned(seconds),
         *_abandoned_locks(settings.workers_dir, known=known, older_than_seconds=seconds),
@@ -58,6 +64,10 @@ def remove(settings: Settings, database: Database) -> int:
 
 def _checkpoints(settings: Settings) -> CheckpointStore:
     return CheckpointStore(settings.checkpoints_dir, min_free_bytes=settings.min_free_bytes)
+
+
+def _predictions(settings: Settings) -> PredictionStore:
+    return PredictionStore(settings.predictions_dir, min_free_bytes=settings.min_free_bytes)
 
 
 def _abandoned_locks(folder: Path, *, known: Collection[str], older_than_seconds: float) -> list[Path]:

@@ -6,23 +6,29 @@ removes them as leftovers. Several processes may sweep at the same time: whateve
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
 
 from service.datasets import repository as dataset_repository
 from service.datasets import service as dataset_service
 from service.datasets.orm import Dataset
 from service.db import Database, now
 from service.jobs import expiry, uses
+from service.predictions import expiry as prediction_expiry
 from service.retention import leftovers
 from service.retention.policy import Candidate, unused
 from service.settings import Settings
 from service.storage.checkpoints import CheckpointStore
+from service.storage.predictions import PredictionStore
 from service.sweeps import expiry as sweep_expiry
 from service.tables.store import DatasetStore
 
 __all__ = ["Swept", "sweep_once"]
+
+_Uses = dict[str, datetime | None]
 
 JOBS_AT_ONCE = 50
 DATASETS_AT_ONCE = 10
@@ -41,6 +47,7 @@ class Swept:
         datasets: Datasets, counted by owner.
         leftovers: Files and folders that belong to nothing.
         sweeps: Ended sweeps, whose jobs are counted as well.
+        predictions: Ended batch predictions.
     """
 
     jobs: int
@@ -49,6 +56,7 @@ class Swept:
     datasets: int
     leftovers: int
     sweeps: int = 0
+    predictions: int = 0
 
     def __bool__(self) -> bool:
         return any(astuple(self))
@@ -61,6 +69,7 @@ class Swept:
         yield f"{self.datasets} datasets"
         yield f"{self.leftovers} files and folders that belong to nothing"
         yield f"{self.sweeps} sweeps that have ended"
+        yield f"{self.predictions} batch predictions that have ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,7 @@ class _Survey:
     streams: Sequence[int]
     checkpoints: Sequence[int]
     datasets: Sequence[int]
+    predictions: Sequence[int]
 
 
 def sweep_once(
@@ -96,7 +106,9 @@ def sweep_once(
         strays = len(leftovers.listed(settings, database))
         jobs = len(survey.jobs) + sum(map(len, survey.sweeps.values()))
         counts = (jobs, len(survey.streams), len(survey.checkpoints), len(survey.datasets))
-        return Swept(*counts, leftovers=strays, sweeps=len(survey.sweeps))
+        return Swept(
+            *counts, leftovers=strays, sweeps=len(survey.sweeps), predictions=len(survey.predictions)
+        )
     return _Sweep(settings, database, stop or threading.Event()).carry_out(survey)
 
 
@@ -110,11 +122,14 @@ def _survey(settings: Settings, database: Database) -> _Survey:
             seq: sweep_expiry.job_seqs(session, seq)
             for seq in sweep_expiry.expired(session, ended_before=before, kept=rules.jobs_kept)
         }
+        predictions = prediction_expiry.expired(session, ended_before=before, kept=rules.jobs_kept)
         streams = expiry.with_events(session, ended_before=_before(at, rules.events_days))
         left = expiry.with_checkpoints(session, ended_before=_before(at, rules.leftovers_hours / 24))
     going = frozenset(jobs).union(*sweeps.values())
     datasets = _unused_datasets(settings, database, at)
-    return _Survey(at, sweeps, jobs, [seq for seq in streams if seq not in going], left, datasets)
+    return _Survey(
+        at, sweeps, jobs, [seq for seq in streams if seq not in going], left, datasets, predictions
+    )
 
 
 def _before(at: datetime, days: float) -> datetime | None:
@@ -128,10 +143,21 @@ def _unused_datasets(settings: Settings, database: Database, at: datetime) -> li
         return []
     with database.read() as session:
         datasets, last_ends = dataset_repository.everything(session), uses.dataset_uses(session)
+        last_ends = _later(last_ends, prediction_expiry.dataset_uses(session))
         last_ends |= dict.fromkeys(sweep_expiry.datasets_in_use(session))
     candidates = [_candidate(one, last_ends, store) for one in datasets]
     max_idle = timedelta(days=rules.datasets_days).total_seconds()
     return unused(candidates, at=at.timestamp(), max_idle=max_idle, max_bytes=rules.datasets_bytes)
+
+
+def _later(one: _Uses, other: _Uses) -> _Uses:
+    """Put the last uses of datasets together: the later one counts, and None, while one has not ended, always."""
+    both = one.keys() & other.keys()
+    return {**one, **other, **{key: _latest(one[key], other[key]) for key in both}}
+
+
+def _latest(one: datetime | None, other: datetime | None) -> datetime | None:
+    return None if one is None or other is None else max(one, other)
 
 
 def _candidate(dataset: Dataset, last_ends: dict[str, datetime | None], store: DatasetStore) -> Candidate:
@@ -151,6 +177,7 @@ class _Sweep:
         self._stop = stop
         self._datasets = DatasetStore(settings.datasets_dir)
         self._checkpoints = CheckpointStore(settings.checkpoints_dir, min_free_bytes=settings.min_free_bytes)
+        self._predictions = PredictionStore(settings.predictions_dir, min_free_bytes=settings.min_free_bytes)
 
     def carry_out(self, survey: _Survey) -> Swept:
         """Remove what was found, if it may still go."""
@@ -159,13 +186,14 @@ class _Sweep:
             self._in_batches(seqs, JOBS_AT_ONCE, self._remove_jobs) for seqs in survey.sweeps.values()
         ]
         sweeps = self._in_batches(list(survey.sweeps), 1, self._remove_sweeps)
+        predictions = self._in_batches(survey.predictions, JOBS_AT_ONCE, self._remove_predictions)
         streams = self._in_batches(survey.streams, 1, self._remove_events)
         checkpoints = self._in_batches(survey.checkpoints, JOBS_AT_ONCE, self._remove_checkpoints)
         datasets = self._in_batches(
             survey.datasets, DATASETS_AT_ONCE, lambda seqs: self._remove_datasets(seqs, survey.at)
         )
         strays = 0 if self._stop.is_set() else leftovers.remove(self._settings, self._database)
-        return Swept(jobs + sum(of_sweeps), streams, checkpoints, datasets, strays, sweeps)
+        return Swept(jobs + sum(of_sweeps), streams, checkpoints, datasets, strays, sweeps, predictions)
 
     def _in_batches(self, seqs: Sequence[int], size: int, remove: Callable[[Sequence[int]], int]) -> int:
         removed = 0
@@ -190,16 +218,27 @@ class _Sweep:
             return 0
         with self._database.write() as session:
             removed = expiry.remove_jobs(session, seqs)
-            digests = dataset_repository.digests_of(
-                session, {one.dataset_id for one in removed if one.dataset_id}
-            )
-            for one in removed:
-                # Noted before the commit, after which nothing would tell it any more.
-                if one.dataset_id in digests and one.finished_at is not None:
-                    self._datasets.note_use(digests[one.dataset_id], one.finished_at.timestamp())
+            # Noted before the commit, after which nothing would tell it any more.
+            self._note_uses(session, [(one.dataset_id, one.finished_at) for one in removed])
         for one in removed:
             self._checkpoints.remove_job(one.id)
         return len(removed)
+
+    def _remove_predictions(self, seqs: Sequence[int]) -> int:
+        with self._database.write() as session:
+            removed = prediction_expiry.remove(session, seqs)
+            self._note_uses(session, [(one.dataset_id, one.finished_at) for one in removed])
+        for one in removed:
+            self._predictions.remove_folder(one.id)
+        return len(removed)
+
+    def _note_uses(self, session: Session, uses: Iterable[tuple[str | None, datetime | None]]) -> None:
+        """Remember on the folders of datasets when they were used."""
+        known = [(dataset_id, at) for dataset_id, at in uses if dataset_id and at]
+        digests = dataset_repository.digests_of(session, {dataset_id for dataset_id, _ in known})
+        for dataset_id, at in known:
+            if dataset_id in digests:
+                self._datasets.note_use(digests[dataset_id], at.timestamp())
 
     def _remove_sweeps(self, seqs: Sequence[int]) -> int:
         """Remove sweeps, but none with a job that had to stay: the next time tries again."""
@@ -230,6 +269,7 @@ class _Sweep:
                 held = dataset_repository.hold(session, seqs)
                 in_use = uses.datasets_in_use(session, [one.id for one in held], since=since)
                 in_use |= sweep_expiry.datasets_in_use(session)
+                in_use |= prediction_expiry.datasets_in_use(session, [one.id for one in held], since=since)
                 going = [one for one in held if one.id not in in_use]
                 digests = [dataset_service.delete(session, one) for one in going]
             for digest in digests:

@@ -38,13 +38,15 @@ class Limits(BaseModel):
     max_job_bytes: int = 2 * 2**30
     """Estimated peak memory of one job, data included."""
     max_training_bytes: Annotated[int, Field(ge=0)] = 4 * 2**30
-    """Memory that one training on the CPU may take beyond that of its idle process, held to on Linux; 0 for no bound."""
+    """Memory that one training, or one batch prediction, on the CPU may take beyond that of its idle process, held to on Linux; 0 for no bound."""
     max_seconds: float = 7 * 86_400.0
     """Training time of one job, all attempts together."""
     max_history_points: int = 20_000_000
     """Numbers in the history of one job: epochs times series."""
     max_queued_jobs: Annotated[int, Field(ge=1)] = 10_000
     """Jobs of all owners together that wait for a worker, paused ones included; a submission beyond it gets 429."""
+    max_unfinished_predictions: Annotated[int, Field(ge=1)] = 1000
+    """Batch predictions of all owners together that have not ended: each keeps a copy of its model so long. A submission beyond it gets 429."""
     max_sweep_trials: Annotated[int, Field(ge=1)] = 1000
     """Trials of one sweep, those of all rungs together."""
     max_sweep_bytes: Annotated[int, Field(ge=1)] = 256 * 2**20

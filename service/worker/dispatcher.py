@@ -30,6 +30,8 @@ from service.worker.executor import Assignment, Executor, Exit, ExitKind
 from service.worker.leases import LeaseWatch
 from service.worker.local import LocalExecutor
 from service.worker.messages import RunnerConfig
+from service.worker.predicting.orders import PredictorConfig
+from service.worker.predicting.thread import Predicting
 from service.worker.presence import Presence
 from service.worker.sweeping import Sweeping
 from service.worker.turns import Turns
@@ -56,14 +58,16 @@ class Dispatcher:
         listener: Listener,
         doorbell: Doorbell,
         sweeping: Sweeping,
+        predicting: Predicting,
     ) -> None:
-        self.worker_id = f"worker_{secrets.token_hex(8)}"
+        self.worker_id = predicting.worker_id
         self._settings = settings
         self._database = database
         self._executor = executor
         self._listener = listener
         self._doorbell = doorbell
         self._sweeping = sweeping
+        self._predicting = predicting
         self._watch = LeaseWatch(lease_seconds=settings.lease_seconds)
         self._presence = Presence(settings.workers_dir, self.worker_id)
         self._turns = Turns(seconds=settings.fair_seconds)
@@ -100,6 +104,7 @@ class Dispatcher:
         self._settle(exits)
         if exits or rung:
             self._sweeping.nudge()
+            self._predicting.nudge()
         if time.monotonic() >= self._beat_due:
             self._beat()
             self._give_back_strays()
@@ -256,6 +261,7 @@ class Dispatcher:
 
     def _drain(self) -> None:
         """Give all jobs back. One that had to be killed for it is not counted as crashed."""
+        self._predicting.give_back()
         exits = self._executor.close(self._settings.drain_seconds)
         with contextlib.suppress(DatabaseBusy), self._database.write() as session:
             for one in exits:
@@ -295,6 +301,7 @@ def run_worker(settings: Settings) -> None:
         listen(database, settings.doorbell_dir, JOB_QUEUED) as listener,
         Keeper(settings, database),
         Sweeping(Advancer(database, limits=settings.limits, doorbell=bell)) as sweeping,
+        _predicting(settings, database, bell) as predicting,
     ):
         executor = LocalExecutor(slots=settings.slots, target=entry.main, arguments=(config,))
         dispatcher = Dispatcher(
@@ -304,6 +311,29 @@ def run_worker(settings: Settings) -> None:
             listener=listener,
             doorbell=bell,
             sweeping=sweeping,
+            predicting=predicting,
         )
         with Tracking(settings, database, worker_id=dispatcher.worker_id):
             dispatcher.run(stop)
+
+
+def _predicting(settings: Settings, database: Database, bell: Doorbell) -> Predicting:
+    config = PredictorConfig(
+        database_url=settings.effective_database_url,
+        doorbell_dir=settings.doorbell_dir,
+        datasets_dir=settings.datasets_dir,
+        predictions_dir=settings.predictions_dir,
+        failpoints_dir=settings.failpoints_dir,
+        min_free_bytes=settings.min_free_bytes,
+        memory_bytes=settings.limits.max_training_bytes,
+        log_format=settings.log_format,
+        log_level=settings.log_level,
+    )
+    return Predicting(
+        config,
+        worker_id=f"worker_{secrets.token_hex(8)}",
+        database=database,
+        doorbell=bell,
+        max_crashes=settings.max_crashes,
+        cancel_seconds=settings.cancel_seconds,
+    )

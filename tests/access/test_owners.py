@@ -15,6 +15,7 @@ NOWHERE = {
     "job_id": "job_" + "a" * 24,
     "dataset_id": "ds_" + "a" * 24,
     "sweep_id": "sweep_" + "a" * 24,
+    "prediction_id": "pred_" + "a" * 24,
     "name": "no-model",
     "alias": "champion",
 }
@@ -56,8 +57,12 @@ class Household:
         self.spec = spec
         model = {"name": "secret-model", "job": job["id"], "aliases": ["champion"]}
         assert self.has.post("/v1/models", json=model).status_code == 201
+        order = {"model": "secret-model", "data": {"type": "dataset", "id": dataset["id"]}}
+        made = self.has.post("/v1/predictions", json=order, headers={"Prefer": "wait=30"}).json()
+        assert made["status"] == "succeeded", made
         self.ids = {
             "job_id": job["id"],
+            "prediction_id": made["id"],
             "dataset_id": dataset["id"],
             "sweep_id": swept["id"],
             "name": "secret-model",
@@ -127,6 +132,7 @@ def test_every_id_of_another_owner_is_as_if_it_did_not_exist(household: Househol
         "/v1/jobs/{job_id}/parameters",
         "/v1/datasets/{dataset_id}",
         "/v1/models/{name}/versions/{alias}",
+        "/v1/predictions/{prediction_id}/result",
     ):
         assert household.has.get(path.format(**household.ids)).status_code == 200
 
@@ -155,7 +161,7 @@ def test_the_owner_gets_something_else_from_each_of_them(household: Household) -
 def test_lists_and_filters_show_only_what_is_ones_own(household: Household) -> None:
     filtered = [f"{path}{query}" for path in ("/v1/jobs", "/v1/sweeps") for query in FILTERS]
     of_sweep = "/v1/jobs?sweep={sweep_id}".format(**household.ids)
-    for path in (*filtered, of_sweep, "/v1/datasets", "/v1/models"):
+    for path in (*filtered, of_sweep, "/v1/datasets", "/v1/models", "/v1/predictions"):
         assert household.looks.get(path).json()["data"] == []
         assert household.has.get(path).json()["data"]
 
@@ -166,6 +172,7 @@ def test_a_cursor_of_another_owner_is_none(household: Household) -> None:
         ("/v1/datasets", "dataset_id"),
         ("/v1/sweeps", "sweep_id"),
         ("/v1/models", "name"),
+        ("/v1/predictions", "prediction_id"),
     ):
         answers = [household.looks.get(path, params={"after": ids[name]}) for ids in (household.ids, NOWHERE)]
         texts = [_without_ids(a.text, ids) for a, ids in zip(answers, (household.ids, NOWHERE), strict=True)]
@@ -183,6 +190,13 @@ def test_a_spec_cannot_refer_to_what_another_owner_has(household: Household) -> 
         for path in ("/v1/jobs", "/v1/jobs/validate"):
             told = household.looks.post(path, json=start).json()
             assert [one["code"] for one in told["errors"]] == ["unknown_job"]
+        data = {"type": "dataset", "id": ids["dataset_id"]}
+        for source, code in (
+            ({"job": ids["job_id"]}, "unknown_job"),
+            ({"model": ids["name"]}, "unknown_model"),
+        ):
+            told = household.looks.post("/v1/predictions", json=source | {"data": data}).json()
+            assert [one["code"] for one in told["errors"]] == [code]
         joined = household.looks.post(
             "/v1/datasets",
             params={"join": ids["dataset_id"]},

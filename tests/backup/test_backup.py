@@ -27,6 +27,7 @@ from service.jobs.lifecycle import Status, StopReason
 from service.jobs.orm import Job
 from tests.conftest import SYSTEMS
 from tests.jobs.desk import CANCELLED, FAILED, Desk, progress
+from tests.predictions.prediction_desk import PredictionDesk
 from tests.registry.model_desk import ModelDesk
 from tests.retention.household import Household
 from tests.sweeps.sweep_desk import SweepDesk
@@ -34,6 +35,7 @@ from tests.sweeps.sweep_desk import SweepDesk
 
 def furnish(house: Household) -> dict[str, Any]:
     """Something of everything, with no job under way; gives the ids that the tests ask for."""
+    predictions(house)
     done = house.ended(days_ago=3, reports=12)
     house.ended(how=FAILED)
     house.ended(how=CANCELLED)
@@ -56,6 +58,15 @@ def sweep(house: Household) -> str:
     """A sweep of which some trials are added."""
     desk = SweepDesk(house.database)
     return desk.begun({"type": "tpe", "trials": 4, "seed": 0, "parallel": 2}, name="ß")
+
+
+def predictions(house: Household) -> None:
+    """One that has ended, with its file, and one that waits, with its model."""
+    desk = PredictionDesk(house.settings.data_dir, house.database)
+    job = desk.trained()
+    with desk.employed():
+        desk.made(job, "x,ß\n1,2\n", keep=["ß"])
+    desk.predict(job, desk.upload("x\n3\n").id)
 
 
 def paused_job(house: Household) -> tuple[str, JobRef]:
@@ -89,6 +100,7 @@ def test_every_row_and_file_comes_back(
     ids = furnish(house)
     before, checkpoints = everything(house), files_below(house.settings.checkpoints_dir)
     datasets = files_below(house.settings.datasets_dir / ids["digest"])
+    results = files_below(house.settings.predictions_dir)
     assert all(before[table.name] for table in rows.tables() if table.name != "workers")
     made = back_up(house.settings, house.database, dest)
     assert (made.missing, made.damaged) == ((), ())
@@ -99,6 +111,7 @@ def test_every_row_and_file_comes_back(
     assert everything(elsewhere) == before
     assert files_below(elsewhere.settings.checkpoints_dir) == checkpoints
     assert files_below(elsewhere.settings.datasets_dir / ids["digest"]) == datasets
+    assert files_below(elsewhere.settings.predictions_dir) == results != {}
     elsewhere.assert_whole()
     assert files_below(dest) == kept, "the backup itself was changed"
     assert not list(elsewhere.settings.data_dir.glob(".restore*"))

@@ -32,6 +32,8 @@ NOT_OF_JOBS = {
     "artifacts",
     "trackers",
     "tracker_cursors",
+    "predictions",
+    "prediction_models",
 }
 """Tables whose rows belong to no job, or are jobs."""
 

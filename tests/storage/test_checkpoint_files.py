@@ -79,7 +79,7 @@ def test_what_was_written_is_read(store: CheckpointStore, root: Path) -> None:
     assert store.read(stored.path, stored.digest) == DATA
     assert store.full_path(stored.path).read_bytes() == DATA
     assert names(root) == {stored.path}
-    assert store.job_ids() == {JOB}
+    assert store.ids() == {JOB}
 
 
 def test_an_attempt_overwrites_nothing_of_another(store: CheckpointStore) -> None:
@@ -219,7 +219,7 @@ def test_removing_takes_the_empty_folder_along(store: CheckpointStore, root: Pat
     store.remove([first.path])
     assert names(root) == {second.path}
     store.remove([first.path, second.path])
-    assert store.job_ids() == set()
+    assert store.ids() == set()
 
 
 def test_a_job_goes_as_a_whole(store: CheckpointStore, root: Path) -> None:
@@ -247,13 +247,13 @@ def test_sweeping_takes_only_what_is_old_and_has_no_row(store: CheckpointStore, 
     assert store.sweep({JOB: {named.path}}, 50) == 3
     assert names(root) == {named.path, young.path, "job_abc/2-4.abc.tmp"}
     assert unnamed.path not in names(root)
-    assert store.job_ids() == {JOB}
+    assert store.ids() == {JOB}
     assert gone.path not in names(root)
 
 
 def test_sweeping_before_there_is_a_folder(store: CheckpointStore) -> None:
     assert store.sweep({}, 0) == 0
-    assert store.job_ids() == set()
+    assert store.ids() == set()
 
 
 def test_writing_goes_on_while_the_folder_is_removed_again_and_again(store: CheckpointStore) -> None:
