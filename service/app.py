@@ -24,6 +24,8 @@ from service.api import (
     groups,
     jobs,
     meta,
+    model_schemas,
+    models,
     problems,
     results,
     schemas,
@@ -62,7 +64,19 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     _guard(app, settings)
-    modules = (jobs, control, sweeps, sweep_results, datasets, results, groups, checkpoints, events, meta)
+    modules = (
+        jobs,
+        control,
+        sweeps,
+        sweep_results,
+        datasets,
+        results,
+        groups,
+        checkpoints,
+        models,
+        events,
+        meta,
+    )
     routers = [module.router for module in modules]
     for router in routers:
         app.include_router(router, dependencies=[Depends(no_unknown_parameters)])
@@ -137,6 +151,7 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
                     "name": "results",
                     "description": "What a job leaves: history, events, parameters, pictures.",
                 },
+                {"name": "models", "description": "Register fits under a name, and predict with them."},
                 {"name": "service", "description": "Health and capabilities."},
             ],
         )
@@ -164,8 +179,14 @@ def _correct(document: dict[str, Any]) -> None:
 
 def _own_schemas() -> dict[str, Any]:
     template = "#/components/schemas/{model}"
-    models = (JobSpec, SweepSpec, schemas.PredictionRequest)
-    bodies: list[Any] = [(model, "validation") for model in models]
+    sent = (
+        JobSpec,
+        SweepSpec,
+        schemas.PredictionRequest,
+        model_schemas.RegistrationRequest,
+        model_schemas.AliasRequest,
+    )
+    bodies: list[Any] = [(model, "validation") for model in sent]
     answers: list[Any] = [(problems.ProblemDetails, "serialization"), (schemas.EventMessage, "serialization")]
     _, found = models_json_schema([*bodies, *answers], ref_template=template)
     event = TypeAdapter(schemas.Event).json_schema(ref_template=template, mode="serialization")

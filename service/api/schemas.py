@@ -391,6 +391,13 @@ class Prediction(Wire):
 
     object: Literal["prediction"]
     job_id: str
+    """The job that trained the parameters."""
+    model: str | None = None
+    """The registered model, where one was asked."""
+    version: int | None = None
+    """The version of that model that predicted."""
+    model_id: str | None = None
+    """Id of that version."""
     columns: dict[str, list[Value]] | None = None
     """By target column: numbers, or the classes themselves."""
     probabilities: dict[str, Series] | None = None
