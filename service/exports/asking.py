@@ -77,16 +77,16 @@ class Exporter:
             DiskFull: There is no room for it.
             MakerFailed: The process failed for a reason of its own.
         """
-        key = self._store.key(name, _versions(), about=f"{_REVISION} {_digest_of(subject.spec_text)}")
-        found = await asyncio.to_thread(self._store.read, subject.digest, key)
+        key = self._store.key(name, _versions(), digest=_digest_of(subject))
+        found = await asyncio.to_thread(self._store.read, subject.id, key)
         if found is not None:
             return found
-        place = subject.digest, key
+        place = subject.id, key
         task = self._making.get(place)
         if task is None:
             task = asyncio.create_task(self._made(name, subject, key))
             self._making[place] = task
-            task.add_done_callback(lambda _: self._making.pop(place, None))
+            task.add_done_callback(lambda done: self._ended(place, done))
         # Shielded: the others who wait for it do not go away with one of them.
         return await asyncio.shield(task)
 
@@ -97,11 +97,17 @@ class Exporter:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _ended(self, place: tuple[str, str], task: asyncio.Task[Exported]) -> None:
+        self._making.pop(place, None)
+        if not task.cancelled():
+            # Looked at, or asyncio would complain of an error that nobody waited for: they may all have gone away.
+            task.exception()
+
     async def _made(self, name: ExportFormat, subject: Subject, key: str) -> Exported:
         async with self._slots:
             with self._store.workspace() as folder:
                 exported = await self._by_child(name, subject, folder.resolve())
-            await asyncio.to_thread(self._store.write, subject.digest, key, exported.data, exported.report)
+            await asyncio.to_thread(self._store.write, subject.id, key, exported.data, exported.report)
             return exported
 
     async def _by_child(self, name: ExportFormat, subject: Subject, folder: Path) -> Exported:
@@ -111,7 +117,7 @@ class Exporter:
             format=name,
             folder=folder,
             title=subject.title,
-            digest=subject.digest,
+            id=subject.id,
             datasets=self._datasets.resolve(),
             memory_bytes=self._budget.memory_bytes,
             seconds=self._budget.seconds,
@@ -123,8 +129,9 @@ class Exporter:
         return Exported(data=(folder / FILE).read_bytes(), report=report)
 
 
-def _digest_of(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _digest_of(subject: Subject) -> str:
+    spec = hashlib.sha256(subject.spec_text.encode()).hexdigest()
+    return f"{_REVISION} {hashlib.sha256(subject.parameters).hexdigest()} {spec}"
 
 
 def _versions() -> dict[str, str]:

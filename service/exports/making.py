@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from service.exceptions import ExportNotAvailable
+from service.exceptions import DatasetDamaged, ExportNotAvailable, TrainingFailed
 from service.exports.comparison import Comparison
 from service.exports.formats import ExportFormat
 from service.exports.programs import versions, write_onnx, write_pt2
@@ -46,7 +46,11 @@ def made_here(name: ExportFormat, subject: Subject, *, datasets: Path, url: str)
 
 
 def _script(subject: Subject, *, datasets: Path, url: str) -> tuple[bytes, Report]:
-    frame = load(subject.spec().data, datasets=datasets)
+    try:
+        frame = load(subject.spec().data, datasets=datasets)
+    except (TrainingFailed, DatasetDamaged) as error:
+        hint = "A script needs the rows of its job. The other formats do not."
+        raise ExportNotAvailable(f"The rows cannot be read: {error.message}", hint=hint) from None
     data = script_of(subject, frame, url=url).encode()
     report = Report(
         format=ExportFormat.SCRIPT,

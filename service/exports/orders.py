@@ -20,7 +20,7 @@ class ExportOrder(BaseModel):
     format: str
     folder: Path
     title: str
-    digest: str
+    id: str
     datasets: Path
     memory_bytes: int
     seconds: float

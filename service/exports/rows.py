@@ -9,7 +9,7 @@ import numpy as np
 from service.exceptions import DatasetDamaged, TrainingFailed
 from service.inference.predictor import Predictor
 from service.spec.job import JobSpec
-from service.tables.frame import Array
+from service.tables.frame import Array, Frame
 from service.training.columns import columns_in_use
 from service.training.encoding import Input
 from service.training.frames import load
@@ -22,7 +22,7 @@ ROWS = 256
 
 
 def rows_to_compare(spec: JobSpec, predictor: Predictor, *, datasets: Path) -> tuple[dict[str, Array], str]:
-    """Choose rows, evenly, of all that the job used; where its dataset is gone, draw some.
+    """Choose rows, evenly, of those that the job used; where its dataset is gone, draw some.
 
     Returns:
         Arrays as of a frame by feature name, and where they are from: `job` or `drawn`.
@@ -31,9 +31,17 @@ def rows_to_compare(spec: JobSpec, predictor: Predictor, *, datasets: Path) -> t
         frame = load(spec.data, datasets=datasets)
     except (TrainingFailed, DatasetDamaged):
         return _drawn(predictor), "drawn"
-    usable = usable_rows(frame, spec.preprocessing, columns_in_use(spec, frame.schema))
+    used = columns_in_use(spec, frame.schema)
+    # Of a table larger than memory only these rows are read: more than are wanted, for some may lack a value.
+    some = np.arange(0, len(frame), max(1, len(frame) // (4 * ROWS)))
+    arrays = {one.name: np.array(frame.arrays[one.name][some]) for one in used}
+    small = Frame(frame.schema.model_copy(update={"rows": len(some)}), arrays)
+    try:
+        usable = usable_rows(small, spec.preprocessing, used)
+    except TrainingFailed:
+        return _drawn(predictor), "drawn"
     chosen = usable[:: -(-len(usable) // ROWS)]
-    return {name: np.array(frame.arrays[name][chosen]) for name in predictor.feature_names}, "job"
+    return {name: arrays[name][chosen] for name in predictor.feature_names}, "job"
 
 
 def _drawn(predictor: Predictor) -> dict[str, Array]:

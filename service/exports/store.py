@@ -1,8 +1,8 @@
-"""Where exports are kept: a folder for each model's digest, and in it two files for each export.
+"""Where exports are kept: a folder for each job or model's version, and in it two files for each export.
 
-exports/<digest>/<key>                 the file
-exports/<digest>/<key>.json            its report, written last: with it the export is there
-exports/.making/<random>/              one that is being made, or left behind by a crash
+exports/<id>/<key>              the file
+exports/<id>/<key>.json         its report, written last: with it the export is there
+exports/.making/<random>/       one that is being made, or left behind by a crash
 """
 
 import contextlib
@@ -23,8 +23,10 @@ from service.tables.files import sync_folder
 
 __all__ = ["ExportStore"]
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MAKING = ".making"
+MOST_FILES = 1000
+"""So many exports are kept at most, however small they are."""
 _ABANDONED_SECONDS = 3600.0
 """Nothing is made for so long: what is older was left behind."""
 
@@ -43,20 +45,20 @@ class ExportStore:
         self._max_bytes = max_bytes
 
     @staticmethod
-    def key(format_name: str, versions: Mapping[str, str], *, about: str = "") -> str:
-        """Name an export of a model: by its format, and the versions of what makes it.
+    def key(format_name: str, versions: Mapping[str, str], *, digest: str) -> str:
+        """Name an export of a model: by its format, and all that it depends on.
 
         Args:
             format_name: The format.
             versions: Of all packages that have a part in it.
-            about: What else it depends on beside the trained tensors, such as the spec.
+            digest: Of the tensors and the spec.
         """
-        text = "\n".join([format_name, about, *(f"{name} {one}" for name, one in sorted(versions.items()))])
+        text = "\n".join([format_name, digest, *(f"{name} {one}" for name, one in sorted(versions.items()))])
         return f"{format_name}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
 
-    def read(self, digest: str, key: str) -> Exported | None:
+    def read(self, owner_id: str, key: str) -> Exported | None:
         """Give an export; None where it is not there, or not as it was written."""
-        path = self._folder(digest) / key
+        path = self._folder(owner_id) / key
         try:
             report = Report.model_validate_json(path.with_name(f"{key}.json").read_bytes())
             data = path.read_bytes()
@@ -67,13 +69,13 @@ class ExportStore:
             return None
         return Exported(data=data, report=report)
 
-    def write(self, digest: str, key: str, data: bytes, report: Report) -> None:
+    def write(self, owner_id: str, key: str, data: bytes, report: Report) -> None:
         """Keep an export: whole or not at all.
 
         Raises:
             DiskFull: There is no room.
         """
-        folder = self._folder(digest)
+        folder = self._folder(owner_id)
         with full_disk_told("There is no room for the export on the disk."):
             folder.mkdir(parents=True, exist_ok=True)
             _place(folder / key, data)
@@ -92,19 +94,19 @@ class ExportStore:
         finally:
             shutil.rmtree(place, ignore_errors=True)
 
-    def remove(self, digest: str) -> None:
-        """Take all exports of a model away."""
-        shutil.rmtree(self._folder(digest), ignore_errors=True)
+    def remove(self, owner_id: str) -> None:
+        """Take all exports of a job or a version away."""
+        shutil.rmtree(self._folder(owner_id), ignore_errors=True)
 
-    def digests(self) -> set[str]:
-        """Name the models that have exports here."""
-        return {one.name for one in _listed(self._root) if _DIGEST.fullmatch(one.name)}
+    def ids(self) -> set[str]:
+        """Name the jobs and versions that have exports here."""
+        return {one.name for one in _listed(self._root) if _ID.fullmatch(one.name)}
 
     def sweep(self, known: Collection[str]) -> int:
         """Remove the exports of models that are gone, and what crashes left behind.
 
         Args:
-            known: Those of `digests` that are still there.
+            known: Those of `ids` that are still there.
 
         Returns:
             How many folders were removed.
@@ -116,30 +118,32 @@ class ExportStore:
 
     def strays(self, known: Collection[str]) -> list[Path]:
         """List what `sweep` removes."""
-        gone = [self._root / digest for digest in sorted(self.digests() - set(known))]
+        gone = [self._root / one for one in sorted(self.ids() - set(known))]
         before = time.time() - _ABANDONED_SECONDS
         return gone + [one for one in _listed(self._root / _MAKING) if _is_older(one, before)]
 
-    def _folder(self, digest: str) -> Path:
-        if not _DIGEST.fullmatch(digest):
-            raise ValueError(f"{digest[:80]!r} is no digest.")
-        return self._root / digest
+    def _folder(self, owner_id: str) -> Path:
+        if not _ID.fullmatch(owner_id):
+            raise ValueError(f"{owner_id[:80]!r} is no id.")
+        return self._root / owner_id
 
     def _tidy(self) -> None:
         """Remove those that were not used for longest, until the others fit."""
         files = [
             (path.stat().st_mtime, path.stat().st_size, path)
-            for digest in self.digests()
-            for path in _listed(self._root / digest)
-            if path.suffix == "" and path.is_file()
+            for owner_id in self.ids()
+            for path in _listed(self._root / owner_id)
+            if path.suffix == ""
         ]
-        left = sum(size for _, size, _ in files)
+        left, count = sum(size for _, size, _ in files), len(files)
         for _, size, path in sorted(files):
-            if left <= self._max_bytes:
+            if left <= self._max_bytes and count <= MOST_FILES:
                 return
             path.with_name(f"{path.name}.json").unlink(missing_ok=True)
             path.unlink(missing_ok=True)
-            left -= size
+            left, count = left - size, count - 1
+            with contextlib.suppress(OSError):
+                path.parent.rmdir()  # If it is empty now.
 
 
 def _place(path: Path, data: bytes) -> None:

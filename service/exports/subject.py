@@ -14,11 +14,11 @@ class Subject:
     """A trained model.
 
     Attributes:
+        id: Of what owns it: a job, or a model's version.
         title: Its name for people and for files: the job's id, or a model's name and version.
         job_id: The job that trained it.
         spec_text: The effective spec.
         parameters: Its trained tensors and its preparation in the safetensors format.
-        digest: SHA-256 of these.
         parameters_path: Where the service gives them.
         engine: What made the steps; None where it is not known.
         device: Where it was trained.
@@ -27,11 +27,11 @@ class Subject:
         result: The job's result.
     """
 
+    id: str
     title: str
     job_id: str
     spec_text: str
     parameters: bytes
-    digest: str
     parameters_path: str
     engine: str | None = None
     device: str | None = None

@@ -8,7 +8,10 @@ from pathlib import Path
 from service.datasets import repository as datasets
 from service.db import Database
 from service.doorbell import PipeDoorbell
+from service.exports.store import ExportStore
 from service.jobs import expiry, workers
+from service.jobs import repository as jobs
+from service.registry import repository as models
 from service.settings import Settings
 from service.storage.checkpoints import CheckpointStore
 from service.tables.store import DatasetStore
@@ -31,6 +34,7 @@ def listed(settings: Settings, database: Database) -> list[Path]:
         *_checkpoints(settings).strays(checkpoints, seconds),
         *PipeDoorbell(settings.doorbell_dir).abandoned(seconds),
         *_abandoned_locks(settings.workers_dir, known=known, older_than_seconds=seconds),
+        *_exports(settings).strays(_with_exports(settings, database)),
     ]
 
 
@@ -49,6 +53,7 @@ def remove(settings: Settings, database: Database) -> int:
     ):
         path.unlink(missing_ok=True)
         removed += 1
+    removed += _exports(settings).sweep(_with_exports(settings, database))
     store = DatasetStore(settings.datasets_dir)
     with store.exclusive():
         with database.read() as session:
@@ -58,6 +63,19 @@ def remove(settings: Settings, database: Database) -> int:
 
 def _checkpoints(settings: Settings) -> CheckpointStore:
     return CheckpointStore(settings.checkpoints_dir, min_free_bytes=settings.min_free_bytes)
+
+
+def _exports(settings: Settings) -> ExportStore:
+    return ExportStore(settings.exports_dir, max_bytes=settings.export_cache_bytes)
+
+
+def _with_exports(settings: Settings, database: Database) -> set[str]:
+    """Name the jobs and versions of models that have exports and are still there."""
+    ids = _exports(settings).ids()
+    if not ids:
+        return set()
+    with database.read() as session:
+        return jobs.still_there(session, ids) | models.still_there(session, ids)
 
 
 def _abandoned_locks(folder: Path, *, known: Collection[str], older_than_seconds: float) -> list[Path]:

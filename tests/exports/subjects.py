@@ -82,11 +82,11 @@ def trained_subject(plan: Plan, *, engine: str = "eager") -> Subject:
     _, fit = trained(plan, engine=engine)
     runs = [{"seed": run.seed} for run in fit.runs] if len(fit.runs) > 1 else None
     return Subject(
+        id="job_1",
         title="job_1",
         job_id="job_1",
         spec_text=plan.spec.to_text(),
         parameters=to_bytes(fit.state_dict, fit.preparation),
-        digest="0" * 64,
         parameters_path="/v1/jobs/job_1/parameters",
         engine=fit.engine.name if fit.engine else None,
         device="cpu",

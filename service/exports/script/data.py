@@ -5,6 +5,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from typing import cast
+from urllib.parse import urlencode
 
 import numpy as np
 
@@ -22,6 +23,7 @@ __all__ = ["columns_of", "data_lines", "is_fetched"]
 MOST_LITERALS = 2000
 """So many values of rows are written out; more are fetched."""
 HASHED_AT_ONCE = 2**20
+LONGEST_QUERY = 1500
 
 
 def columns_of(spec: JobSpec) -> tuple[str, ...]:
@@ -221,9 +223,16 @@ def _reading(spec: JobSpec, names: Sequence[str], job_id: str) -> list[str]:
         "    return {name: np.array([row[name] for row in rows]) for name in rows[0]}",
         "",
         "",
-        f'columns = read(fetch("/v1/datasets/{spec.data.id}/content", arguments.data, "application/x-npz"))',
+        f"path = {literal(f'/v1/datasets/{spec.data.id}/content{_query(names)}')}",
+        'columns = read(fetch(path, arguments.data, "application/x-npz"))',
         *listed("columns = {name: columns[name] for name in [", map(literal, names), "]}"),
     ]
+
+
+def _query(names: Sequence[str]) -> str:
+    """Ask for these columns only, where the path does not get too long by that."""
+    query = "?" + urlencode([("column", name) for name in names])
+    return query if len(query) <= LONGEST_QUERY else ""
 
 
 def _converted(by_kind: dict[str, list[Column]], frame: Frame) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from service import __version__
 from service.exceptions import ExportNotAvailable
-from service.exports.script.data import data_lines, is_fetched
+from service.exports.script.data import columns_of, data_lines, is_fetched
 from service.exports.script.ending import Bound, compare_lines, fetch_lines, fit_lines, is_large
 from service.exports.script.inputs import input_lines, split_lines
 from service.exports.script.model import model_text, skeleton
@@ -21,6 +21,9 @@ from service.training.splits import split, usable_rows
 from service.training.weights import from_bytes, preparation_of
 
 __all__ = ["script_of"]
+
+MOST_NUMBERS = 2**25
+"""Numbers of the columns that a script holds in memory: 256 MiB of them."""
 
 
 def script_of(subject: Subject, frame: Frame, *, url: str) -> str:
@@ -40,6 +43,12 @@ def script_of(subject: Subject, frame: Frame, *, url: str) -> str:
         raise ExportNotAvailable(
             f"This job cannot be written as a script. {'; '.join(found)}.",
             hint="The other formats carry the trained model; GET …/exports lists them.",
+        )
+    numbers = sum(frame.arrays[name].size for name in columns_of(spec))
+    if numbers > MOST_NUMBERS:
+        raise ExportNotAvailable(
+            f"The columns of this job hold {numbers:,} numbers; a script, which has them all in memory, takes up to "
+            f"{MOST_NUMBERS:,}."
         )
     return _Script(subject, spec, spec.model, frame, url).text()
 
