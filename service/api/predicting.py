@@ -1,4 +1,4 @@
-"""Rows to predict as they come, and predictions as they go: JSON, Arrow and npy, for jobs and for models alike."""
+"""Rows to predict as they come, and predictions as they go: JSON, CSV, Arrow and npy, for jobs and for models alike."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ import orjson
 from fastapi import Request, Response
 
 from service.api.bodies import body_of_type, parsed
-from service.api.negotiation import ARROW, JSON, NPY, negotiate
+from service.api.negotiation import ARROW, CSV, JSON, NPY, negotiate
 from service.api.schemas import PredictionRequest
 from service.api.views import json_response
 from service.exceptions import ColumnMismatch, InvalidRequest, Problem
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FILES", "Asked", "Source", "answered", "asked_of"]
 
-FILES = (ARROW, NPY)
+FILES = (ARROW, NPY, CSV)
 """Media types besides JSON in which rows come and predictions go."""
 
 
@@ -120,13 +120,20 @@ def _from_npy(body: bytes, predictor: "AnyPredictor", bounds: "Bounds") -> Mappi
     return exchange.from_npy(body, feature_names=predictor.feature_names, bounds=bounds)
 
 
-_READ = {ARROW: _from_arrow, NPY: _from_npy}
+def _from_csv(body: bytes, predictor: "AnyPredictor", bounds: "Bounds") -> Mapping[str, Any]:
+    from service.inference.delimited import from_csv
+    from service.inference.signature import inputs_of
+
+    return from_csv(body, inputs=inputs_of(predictor), bounds=bounds)
+
+
+_READ = {ARROW: _from_arrow, NPY: _from_npy, CSV: _from_csv}
 
 
 def _file(found: "Predicted", media: str, source: Source) -> Response:
-    from service.inference import exchange
+    from service.inference import delimited, exchange
 
-    write = {ARROW: exchange.to_arrow, NPY: exchange.to_npy}[media]
+    write = {ARROW: exchange.to_arrow, NPY: exchange.to_npy, CSV: delimited.to_csv}[media]
     return Response(write(found), media_type=media, headers=dict(source.headers))
 
 

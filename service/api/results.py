@@ -1,5 +1,6 @@
 """What a job leaves: history, parameters, pictures, predictions."""
 
+import contextlib
 import csv
 import io
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,10 +17,12 @@ from service.api.predicting import FILES, Asked, Source, answered, asked_of
 from service.api.problems import documented
 from service.api.schemas import History as HistoryOut
 from service.api.schemas import Parameters, Prediction, PredictionRequest
+from service.api.underway import CHECKPOINT_EPOCH, newest
 from service.api.views import history_columns, json_response
-from service.exceptions import InvalidRequest, Problem
+from service.exceptions import CheckpointNotFound, InvalidRequest, Problem, StateConflict
 from service.jobs import repository, service
 from service.jobs.history import History
+from service.jobs.lifecycle import TERMINAL
 from service.jobs.orm import Job
 from service.spec.job import JobSpec
 
@@ -31,6 +34,8 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/v1/jobs", tags=["results"])
 
+TRIES = 3
+"""Checkpoints that are looked for until one can be read."""
 MAX_EPOCH = 2**31 - 1
 """No history is longer, and the database cannot compare with more."""
 
@@ -178,6 +183,12 @@ def plot(running: Running, owner: Owner, job_id: str, plot: pictures.Plot, accep
             "model": Prediction,
             "content": {media: {"schema": {"type": "string", "format": "binary"}} for media in FILES},
             "description": "The predictions.",
+            "headers": {
+                CHECKPOINT_EPOCH: {
+                    "schema": {"type": "integer"},
+                    "description": "Of a job that has not ended: completed epochs at the checkpoint that predicted.",
+                }
+            },
         },
         **documented(401, 404, 406, 409, 413, 415, 422),
     },
@@ -189,21 +200,35 @@ async def predict(
     """Predict the target for each row, in raw units: JSON comes back in the form in which the rows were sent.
 
     Many rows are sent faster as an Arrow stream (columns by name) or as npy (a matrix in the order of the
-    features). `Accept` asks for the answer in one of the three, however the rows were sent.
+    features). CSV has the names of the features in its first line. `Accept` asks for the answer in one of the four,
+    however the rows were sent. A job that has not ended predicts by its newest checkpoint, and the answer says so.
     """
     asked = await asked_of(request, accept, limits=running.settings.limits)
     return await run_in_threadpool(_predict, running, owner, job_id, asked)
 
 
 def _predict(running: Context, owner: str, job_id: str, asked: Asked) -> Response:
-    return answered(asked, _predictor_of(running, owner, job_id), Source({"job_id": job_id}))
+    return answered(asked, *_predictor_of(running, owner, job_id))
 
 
-def _predictor_of(running: Context, owner: str, job_id: str) -> "Predictor | GroupedPredictor":
-    with running.database.read() as session:
-        job = service.get(session, job_id, owner=owner)
-        # An id is never used twice and parameters never change: the id is key enough.
-        return running.predictors.get(job.id, lambda: _predictor(session, job))
+def _predictor_of(running: Context, owner: str, job_id: str) -> "tuple[Predictor | GroupedPredictor, Source]":
+    """Find what predicts; again, where a training goes on so fast that a checkpoint is replaced before it is read."""
+    for _ in range(TRIES):
+        with contextlib.suppress(CheckpointNotFound), running.database.read() as session:
+            job = service.get(session, job_id, owner=owner)
+            if job.status not in TERMINAL:
+                return _underway(running, session, job)
+            # An id is never used twice and parameters never change: the id is key enough.
+            predictor = running.predictors.get(job.id, lambda: _predictor(session, job))  # noqa: B023 - called at once
+            return predictor, Source({"job_id": job_id})
+    raise StateConflict("The job's checkpoints change faster than they can be read.", hint="Ask again.")
+
+
+def _underway(running: Context, session: Session, job: Job) -> "tuple[Predictor | GroupedPredictor, Source]":
+    from service.inference.grouped import predictor_of
+
+    found = newest(session, job, settings=running.settings)
+    return running.predictors.get(found.key, lambda: predictor_of(*found.load(session))), found.source
 
 
 def _predictor(session: Session, job: Job) -> "Predictor | GroupedPredictor":

@@ -383,6 +383,14 @@ class PredictionRequest(BaseModel):
 Value = float | str | list[int] | None
 
 
+class CheckpointPlace(Wire):
+    """The checkpoint that a prediction was made from."""
+
+    number: int
+    epoch: int
+    """Completed epochs at that moment."""
+
+
 class Prediction(Wire):
     """The predictions in raw units, in the form in which the rows were sent.
 
@@ -398,6 +406,8 @@ class Prediction(Wire):
     """The version of that model that predicted."""
     model_id: str | None = None
     """Id of that version."""
+    checkpoint: CheckpointPlace | None = None
+    """Of a job that has not ended: the newest checkpoint, whose parameters predicted."""
     columns: dict[str, list[Value]] | None = None
     """By target column: numbers, or the classes themselves."""
     probabilities: dict[str, Series] | None = None

@@ -8,7 +8,7 @@ from service.inference.grouped import GroupedPredictor
 from service.inference.predictor import Predictor
 from service.training.encoding import Input
 
-__all__ = ["Signature", "signature_of"]
+__all__ = ["Signature", "inputs_of", "signature_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,16 @@ class Signature:
 
 def signature_of(predictor: Predictor | GroupedPredictor) -> Signature:
     """Describe the columns of a predictor."""
+    one = predictor if isinstance(predictor, Predictor) else predictor.predictor
+    return Signature(inputs_of(predictor), [] if one is None else _outputs(one))
+
+
+def inputs_of(predictor: Predictor | GroupedPredictor) -> list[dict[str, Any]]:
+    """Describe the columns that a prediction needs, as `Signature.inputs`."""
     if isinstance(predictor, Predictor):
-        return Signature(_inputs(predictor), _outputs(predictor))
+        return _inputs(predictor)
     group = {"name": predictor.column, **_labels(predictor.labels), "missing": False}
-    if predictor.predictor is None:
-        return Signature([group], [])
-    return Signature([group, *_inputs(predictor.predictor)], _outputs(predictor.predictor))
+    return [group, *([] if predictor.predictor is None else _inputs(predictor.predictor))]
 
 
 def _labels(labels: Sequence[str | int]) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def summaries(session: Session, seqs: Collection[int]) -> dict[int, Summary]:
     newest = sa.tuple_(ModelVersion.model_seq, ModelVersion.number)
     pairs = [(seq, highest) for seq, (_, highest) in counted.items()]
     texts = sa.select(ModelVersion.model_seq, ModelVersion.description).where(newest.in_(pairs))
-    described = dict(session.execute(texts).tuples().all())
+    described = dict(session.execute(texts).all())
     return {seq: Summary(count, highest, described[seq]) for seq, (count, highest) in counted.items()}
 
 
@@ -198,13 +198,13 @@ def artifact(session: Session, digest: str) -> Artifact:
 def spec_texts(session: Session, digests: Collection[str]) -> dict[str, str]:
     """Read the specs of some artifacts, as JSON text."""
     query = sa.select(Artifact.digest, Artifact.spec_text).where(Artifact.digest.in_(digests))
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def spec_sizes(session: Session, digests: Collection[str]) -> dict[str, int]:
     """Count the characters of the specs of some artifacts."""
     query = sa.select(Artifact.digest, sa.func.length(Artifact.spec_text)).where(Artifact.digest.in_(digests))
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def aliases(session: Session, seqs: Collection[int]) -> dict[int, dict[str, int]]:

@@ -1,12 +1,16 @@
 """Models over HTTP: registered from jobs, promoted by aliases, asked for predictions, deleted with care."""
 
+import io
 import secrets
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.conftest import TUTORIAL, Service
+from tests.conftest import TUTORIAL
+from tests.inline import Inline
 
 SHORT: dict[str, Any] = {**TUTORIAL, "training": {"epochs": 30, "seed": 0}}
 CLASSES: dict[str, Any] = {
@@ -19,7 +23,7 @@ CLASSES: dict[str, Any] = {
         },
         "target": "big",
     },
-    "preprocessing": {"missing": "fill"},
+    "preprocessing": {"missing": "most_frequent"},
     "model": {"type": "logistic"},
     "loss": {"type": "BCEWithLogitsLoss"},
     "optimizer": {"type": "Adam", "lr": 0.1},
@@ -31,7 +35,7 @@ def name_of_its_own() -> str:
     return f"line-{secrets.token_hex(4)}"
 
 
-def register(service: Service, name: str, job: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - of a body
+def register(service: Inline, name: str, job: str, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - of a body
     answer = service.client.post("/v1/models", json={"name": name, "job": job, **more})
     assert answer.status_code in {200, 201}, answer.text
     version: dict[str, Any] = answer.json()
@@ -40,13 +44,19 @@ def register(service: Service, name: str, job: str, **more: Any) -> dict[str, An
 
 
 @pytest.fixture(scope="module")
-def jobs(service: Service) -> list[str]:
+def service(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Inline]:
+    with Inline(tmp_path_factory.mktemp("models") / "data", sqlite_template) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def jobs(service: Inline) -> list[str]:
     """Two jobs whose fits differ."""
     return [service.submit({**SHORT, "training": {"epochs": n, "seed": 0}})["id"] for n in (30, 60)]
 
 
 @pytest.fixture(scope="module")
-def model(service: Service, jobs: list[str]) -> str:
+def model(service: Inline, jobs: list[str]) -> str:
     """A model of two versions, of which the first is the champion. Nobody changes it."""
     name = name_of_its_own()
     register(service, name, jobs[0], aliases=["champion"], description="the first", metadata={"team": "ß"})
@@ -55,7 +65,7 @@ def model(service: Service, jobs: list[str]) -> str:
 
 
 def test_a_version_tells_what_it_is_and_where_it_came_from(
-    service: Service, model: str, jobs: list[str]
+    service: Inline, model: str, jobs: list[str]
 ) -> None:
     version = service.client.get(f"/v1/models/{model}/versions/champion").json()
     job = service.job(jobs[0])
@@ -73,14 +83,14 @@ def test_a_version_tells_what_it_is_and_where_it_came_from(
     assert lineage["finished_at"] == job["finished_at"]
 
 
-def test_a_model_tells_its_versions_and_aliases(service: Service, model: str) -> None:
+def test_a_model_tells_its_versions_and_aliases(service: Inline, model: str) -> None:
     found = service.client.get(f"/v1/models/{model}").json()
     assert (found["versions"], found["latest_version"], found["aliases"]) == (2, 2, {"champion": 1})
     assert found["description"] == "the second"
     assert found in service.client.get("/v1/models", params={"limit": 100}).json()["data"]
 
 
-def test_models_and_versions_are_listed_in_pages(service: Service, model: str, jobs: list[str]) -> None:
+def test_models_and_versions_are_listed_in_pages(service: Inline, model: str, jobs: list[str]) -> None:
     register(service, name_of_its_own(), jobs[0])
     page = service.client.get("/v1/models", params={"limit": 1}).json()
     assert page["next_after"] == page["data"][0]["name"]
@@ -100,19 +110,19 @@ def test_models_and_versions_are_listed_in_pages(service: Service, model: str, j
 
 
 def test_the_same_job_again_is_answered_with_the_version_it_is(
-    service: Service, model: str, jobs: list[str]
+    service: Inline, model: str, jobs: list[str]
 ) -> None:
     answer = service.client.post("/v1/models", json={"name": model, "job": jobs[0]})
     assert (answer.status_code, answer.json()["version"]) == (200, 1)
 
 
-def predicted(service: Service, path: str, **params: str) -> tuple[list[float], dict[str, Any]]:
+def predicted(service: Inline, path: str, **params: str) -> tuple[list[float], dict[str, Any]]:
     answer = service.client.post(path, params=params, json={"columns": {"x": [0.0, 0.5, 2.0]}})
     assert answer.status_code == 200, answer.text
     return answer.json()["columns"]["y"], {**answer.json(), **answer.headers}
 
 
-def test_a_model_predicts_what_its_job_predicts(service: Service, model: str, jobs: list[str]) -> None:
+def test_a_model_predicts_what_its_job_predicts(service: Inline, model: str, jobs: list[str]) -> None:
     of_jobs = [predicted(service, f"/v1/jobs/{job}/predict")[0] for job in jobs]
     assert of_jobs[0] != of_jobs[1]
     path = f"/v1/models/{model}/predict"
@@ -126,9 +136,7 @@ def test_a_model_predicts_what_its_job_predicts(service: Service, model: str, jo
     np.testing.assert_array_equal(matrix[:, 0], of_jobs[0])
 
 
-def _npy(service: Service, path: str) -> Any:  # noqa: ANN401 - a file
-    import io
-
+def _npy(service: Inline, path: str) -> Any:  # noqa: ANN401 - a file
     sent = io.BytesIO()
     np.save(sent, np.array([0.0, 0.5, 2.0]))
     headers = {"Content-Type": "application/x-npy", "Accept": "application/x-npy"}
@@ -137,7 +145,7 @@ def _npy(service: Service, path: str) -> Any:  # noqa: ANN401 - a file
     return io.BytesIO(answer.content)
 
 
-def test_promotion_and_the_way_back_is_moving_an_alias(service: Service, jobs: list[str]) -> None:
+def test_promotion_and_the_way_back_is_moving_an_alias(service: Inline, jobs: list[str]) -> None:
     name = name_of_its_own()
     register(service, name, jobs[0], aliases=["champion"])
     register(service, name, jobs[1], aliases=["challenger"])
@@ -150,7 +158,7 @@ def test_promotion_and_the_way_back_is_moving_an_alias(service: Service, jobs: l
     assert predicted(service, f"{path}/predict")[0] == before
 
 
-def test_versions_and_models_are_deleted_with_care(service: Service, jobs: list[str]) -> None:
+def test_versions_and_models_are_deleted_with_care(service: Inline, jobs: list[str]) -> None:
     name = name_of_its_own()
     path = f"/v1/models/{name}"
     register(service, name, jobs[0], aliases=["champion"])
@@ -172,7 +180,7 @@ def test_versions_and_models_are_deleted_with_care(service: Service, jobs: list[
     assert service.client.get(path).json()["code"] == "model_not_found"
 
 
-def test_a_version_outlives_its_job_and_its_dataset(service: Service) -> None:
+def test_a_version_outlives_its_job_and_its_dataset(service: Inline) -> None:
     rows = "x,y\n" + "".join(f"{n},{5 * n + 7}\n" for n in range(20))
     dataset = service.client.post("/v1/datasets", content=rows, headers={"Content-Type": "text/csv"}).json()
     data = {"type": "dataset", "id": dataset["id"], "target": "y"}
@@ -190,7 +198,7 @@ def test_a_version_outlives_its_job_and_its_dataset(service: Service) -> None:
     assert (again.status_code, again.json()["aliases"]) == (200, ["kept"])
 
 
-def test_categories_classes_and_groups_are_described(service: Service) -> None:
+def test_categories_classes_and_groups_are_described(service: Inline) -> None:
     version = register(service, name_of_its_own(), service.submit(CLASSES)["id"])
     assert version["inputs"] == [
         {"name": "x", "kind": "number", "missing": False},
@@ -216,7 +224,7 @@ def test_categories_classes_and_groups_are_described(service: Service) -> None:
     assert answers[0] == answers[1]
 
 
-def test_a_job_without_a_fit_is_refused_with_a_reason(service: Service, jobs: list[str]) -> None:
+def test_a_job_without_a_fit_is_refused_with_a_reason(service: Inline, jobs: list[str]) -> None:
     diverged = service.submit({**SHORT, "optimizer": {"type": "SGD", "lr": 1e9}})
     answer = service.client.post("/v1/models", json={"name": "line", "job": diverged["id"]})
     assert (answer.status_code, answer.json()["code"]) == (409, "state_conflict")
@@ -242,7 +250,7 @@ def test_a_job_without_a_fit_is_refused_with_a_reason(service: Service, jobs: li
     ],
 )
 def test_a_wrong_registration_is_told(
-    service: Service, jobs: list[str], change: dict[str, Any], pointer: str, code: str
+    service: Inline, jobs: list[str], change: dict[str, Any], pointer: str, code: str
 ) -> None:
     answer = service.client.post("/v1/models", json={"name": "line", "job": jobs[0], **change})
     assert answer.status_code == 422
@@ -250,7 +258,7 @@ def test_a_wrong_registration_is_told(
     assert all(one["hint"] for one in answer.json()["errors"])
 
 
-def test_a_wrong_alias_is_told(service: Service, model: str) -> None:
+def test_a_wrong_alias_is_told(service: Inline, model: str) -> None:
     path = f"/v1/models/{model}/aliases"
     for alias, body, code in (
         ("latest", {"version": 1}, "reserved_name"),
