@@ -30,6 +30,8 @@ from tests.exports.subjects import (
     subject_of,
 )
 
+# All jobs are trained, and all scripts run, before the first test.
+pytestmark = pytest.mark.timeout(300)
 SIXTEEN = {"batch_size": 16}
 LOG_SOFTMAX = {**MLP, "output_activation": {"type": "LogSoftmax", "dim": 1}}
 SPECS: dict[str, dict[str, Any]] = {
