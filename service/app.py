@@ -19,8 +19,10 @@ from service import __version__, failpoints
 from service.api import (
     checkpoints,
     control,
+    dataset_content,
     datasets,
     events,
+    exports,
     groups,
     jobs,
     meta,
@@ -43,6 +45,8 @@ from service.api.metrics import RequestMetrics
 from service.api.parameters import no_unknown_parameters
 from service.db import Database, SharedWrites
 from service.doorbell import JOB_CHANGED, doorbell, listen
+from service.exports.asking import Budget, Exporter
+from service.exports.store import ExportStore
 from service.inference.cache import PredictorCache
 from service.predictions.order import BatchPredictionOrder
 from service.settings import Settings
@@ -73,9 +77,11 @@ def create_app(settings: Settings) -> FastAPI:
         sweeps,
         sweep_results,
         datasets,
+        dataset_content,
         results,
         groups,
         checkpoints,
+        exports,
         models,
         predictions,
         events,
@@ -121,12 +127,20 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Torch takes a second or two to load: not before the first answer, but before the first prediction.
         threading.Thread(target=_load_torch, name="load-torch", daemon=True).start()
     app.state.parsing = asyncio.Semaphore(settings.parse_slots)
+    app.state.exporter = exporter = _exporter(settings)
     await run_in_threadpool(datasets.sweep, app.state.context)
     with listen(database, settings.doorbell_dir, JOB_CHANGED) as listener:
         async with changes.hearing(listener):
             yield
+    await exporter.close()
     app.state.context.doorbell.close()
     database.close()
+
+
+def _exporter(settings: Settings) -> Exporter:
+    store = ExportStore(settings.exports_dir, max_bytes=settings.export_cache_bytes)
+    budget = Budget(settings.export_memory_bytes, settings.export_seconds)
+    return Exporter(store, datasets=settings.datasets_dir, slots=settings.export_slots, budget=budget)
 
 
 def _load_torch() -> None:

@@ -256,6 +256,20 @@ class PictureNotAvailable(ServiceError):
     code = "picture_not_available"
 
 
+class ExportNotAvailable(ServiceError):
+    """This model cannot be given in this format."""
+
+    code = "export_not_available"
+    hint = "GET …/exports lists the formats, and why some are not there."
+
+
+class ExportFailed(ServiceError):
+    """The exported file could not be made, or did not give the service's own predictions: it is not handed out."""
+
+    code = "export_failed"
+    hint = "The other formats carry the same model; GET …/exports lists them."
+
+
 class NoGroups(ServiceError):
     """The job has one model, and no groups."""
 

@@ -148,6 +148,14 @@ class Settings(BaseSettings):
     """Memory of the process that reads an uploaded dataset; on Linux it is held to it."""
     parse_seconds: Annotated[float, Field(gt=0)] = 600.0
     """An uploaded dataset that cannot be read in this time is refused."""
+    export_slots: Annotated[int, Field(ge=1)] = 1
+    """Exports for other runtimes (ONNX, pt2) that are made at the same time, each in a process of its own."""
+    export_memory_bytes: Annotated[int, Field(ge=2**28)] = 2**31
+    """Memory of the process that makes an export, beyond that of its libraries; on Linux it is held to it."""
+    export_seconds: Annotated[float, Field(gt=0)] = 120.0
+    """An export that takes more computing time than this is given up."""
+    export_cache_bytes: Annotated[int, Field(ge=0)] = 2**30
+    """Room that finished exports take at most; the longest unused are removed, and made anew when they are asked for."""
     min_free_bytes: Annotated[int, Field(ge=0)] = 256 * 2**20
     """Room that uploads and checkpoints leave on the disk that they are written to: jobs have to write too."""
     log_format: Literal["auto", "console", "json"] = "auto"
@@ -194,6 +202,11 @@ class Settings(BaseSettings):
     def predictions_dir(self) -> Path:
         """Folder of the results of batch predictions."""
         return self._shared_dir / "predictions"
+
+    @property
+    def exports_dir(self) -> Path:
+        """Folder of the exports, which can all be made again."""
+        return self._shared_dir / "exports"
 
     @property
     def workers_dir(self) -> Path:

@@ -27,6 +27,7 @@ from service.api.views import job_view, job_views, json_response, new_job_view
 from service.db import after_commit
 from service.doorbell import JOB_CHANGED, JOB_QUEUED
 from service.exceptions import InvalidRequest, Problem
+from service.exports.store import ExportStore
 from service.jobs import repository, service, workers
 from service.jobs.library import DatabaseLibrary
 from service.jobs.lifecycle import TERMINAL, Status
@@ -342,4 +343,5 @@ def delete(running: Running, owner: Owner, job_id: str) -> Response:
     with running.database.write() as session:
         service.delete(session, job_id, owner=owner)
         after_commit(session, lambda: running.doorbell.ring(JOB_CHANGED, job_id))
+    ExportStore(running.settings.exports_dir, max_bytes=0).remove(job_id)
     return Response(status_code=204)

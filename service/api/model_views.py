@@ -87,5 +87,6 @@ def _links(name: str, version: ModelVersion) -> dict[str, str]:
         "self": f"{base}/versions/{version.number}",
         "model": base,
         "predict": f"{base}/predict?version={version.number}",
+        "exports": f"{base}/exports?version={version.number}",
         "job": f"/v1/jobs/{version.job_id}",
     }

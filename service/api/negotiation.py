@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from service.exceptions import NotAcceptable
 
-__all__ = ["ARROW", "CSV", "JSON", "NPY", "PNG", "SAFETENSORS", "SVG", "negotiate"]
+__all__ = ["ARROW", "CSV", "JSON", "NPY", "NPZ", "PNG", "SAFETENSORS", "SVG", "negotiate"]
 
 JSON = "application/json"
 CSV = "text/csv"
 ARROW = "application/vnd.apache.arrow.stream"
 NPY = "application/x-npy"
+NPZ = "application/x-npz"
 SVG = "image/svg+xml"
 PNG = "image/png"
 SAFETENSORS = "application/vnd.safetensors"

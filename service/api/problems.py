@@ -71,6 +71,8 @@ STATUS_OF: dict[type[ServiceError], int] = {
     exceptions.DiskFull: 507,
     exceptions.StorageBusy: 503,
     exceptions.PictureNotAvailable: 404,
+    exceptions.ExportNotAvailable: 409,
+    exceptions.ExportFailed: 409,
     exceptions.NoGroups: 404,
     exceptions.CheckpointNotFound: 404,
     exceptions.NoParameters: 409,

@@ -133,6 +133,7 @@ def _links(job_id: str) -> dict[str, str]:
         "groups",
         "predict",
         "checkpoints",
+        "exports",
         "cancel",
         "pause",
         "resume",

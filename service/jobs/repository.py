@@ -39,6 +39,7 @@ __all__ = [
     "spec_sizes",
     "spec_text",
     "status_of",
+    "still_there",
     "take",
     "touch",
     "transitions",
@@ -211,6 +212,11 @@ def spec_text(session: Session, seqs: Sequence[int], *, longest: int | None = No
 def find_all(session: Session, job_ids: Collection[str]) -> dict[str, Job]:
     """Look several jobs up by their ids, of any owner."""
     return {job.id: job for job in session.scalars(sa.select(Job).where(Job.id.in_(job_ids)))}
+
+
+def still_there(session: Session, job_ids: Collection[str]) -> set[str]:
+    """Tell which of these jobs there are, whoever owns them."""
+    return set(session.scalars(sa.select(Job.id).where(Job.id.in_(job_ids))))
 
 
 def sent_text(session: Session, job: Job) -> str:

@@ -32,6 +32,7 @@ __all__ = [
     "point",
     "spec_sizes",
     "spec_texts",
+    "still_there",
     "summaries",
     "versions",
 ]
@@ -144,6 +145,11 @@ def versions(session: Session, model: Model, *, limit: int, before: int | None) 
     if before is not None:
         query = query.where(ModelVersion.number < before)
     return session.scalars(query.order_by(ModelVersion.number.desc()).limit(limit)).all()
+
+
+def still_there(session: Session, version_ids: Collection[str]) -> set[str]:
+    """Tell which of these versions there are, whoever owns them."""
+    return set(session.scalars(sa.select(ModelVersion.id).where(ModelVersion.id.in_(version_ids))))
 
 
 def add_version(session: Session, version: ModelVersion) -> None:

@@ -8,8 +8,11 @@ from pathlib import Path
 from service.datasets import repository as datasets
 from service.db import Database
 from service.doorbell import PipeDoorbell
+from service.exports.store import ExportStore
 from service.jobs import expiry, workers
+from service.jobs import repository as jobs
 from service.predictions import expiry as prediction_expiry
+from service.registry import repository as models
 from service.settings import Settings
 from service.storage.checkpoints import CheckpointStore
 from service.storage.predictions import PredictionStore
@@ -35,6 +38,7 @@ def listed(settings: Settings, database: Database) -> list[Path]:
         *_predictions(settings).strays(results, seconds),
         *PipeDoorbell(settings.doorbell_dir).abandoned(seconds),
         *_abandoned_locks(settings.workers_dir, known=known, older_than_seconds=seconds),
+        *_exports(settings).strays(_with_exports(settings, database)),
     ]
 
 
@@ -55,6 +59,7 @@ def remove(settings: Settings, database: Database) -> int:
     ):
         path.unlink(missing_ok=True)
         removed += 1
+    removed += _exports(settings).sweep(_with_exports(settings, database))
     store = DatasetStore(settings.datasets_dir)
     with store.exclusive():
         with database.read() as session:
@@ -68,6 +73,19 @@ def _checkpoints(settings: Settings) -> CheckpointStore:
 
 def _predictions(settings: Settings) -> PredictionStore:
     return PredictionStore(settings.predictions_dir, min_free_bytes=settings.min_free_bytes)
+
+
+def _exports(settings: Settings) -> ExportStore:
+    return ExportStore(settings.exports_dir, max_bytes=settings.export_cache_bytes)
+
+
+def _with_exports(settings: Settings, database: Database) -> set[str]:
+    """Name the jobs and versions of models that have exports and are still there."""
+    ids = _exports(settings).ids()
+    if not ids:
+        return set()
+    with database.read() as session:
+        return jobs.still_there(session, ids) | models.still_there(session, ids)
 
 
 def _abandoned_locks(folder: Path, *, known: Collection[str], older_than_seconds: float) -> list[Path]:

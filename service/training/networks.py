@@ -13,7 +13,7 @@ from service.spec.layers.sequences import GRU, LSTM, RNN
 from service.spec.limits import Limits
 from service.spec.models import LayeredModel, ModelSpec, PluginModel
 
-__all__ = ["ResidualBranch", "build"]
+__all__ = ["NORMALIZATIONS", "ResidualBranch", "build", "initializer_of"]
 
 
 def build(
@@ -196,7 +196,7 @@ def _tried(network: torch.nn.Module, inputs: Shape) -> Shape:
     return tuple(given.shape[1:])
 
 
-_NORMALIZATIONS = (
+NORMALIZATIONS = (
     torch.nn.BatchNorm1d,
     torch.nn.BatchNorm2d,
     torch.nn.BatchNorm3d,
@@ -206,6 +206,7 @@ _NORMALIZATIONS = (
     torch.nn.LayerNorm,
     torch.nn.GroupNorm,
 )
+"""Layers that start as torch starts them, whatever the model's `init` says."""
 
 
 def _initialize(network: torch.nn.Module, init: Init) -> None:
@@ -213,8 +214,8 @@ def _initialize(network: torch.nn.Module, init: Init) -> None:
     for path, parameter in network.named_parameters():
         owner, _, name = path.rpartition(".")
         module = network.get_submodule(owner)
-        initializer = _initializer(init, name, parameter)
-        if initializer is None or isinstance(module, _NORMALIZATIONS) or not initializer.fits(parameter.ndim):
+        initializer = initializer_of(init, name, parameter)
+        if initializer is None or isinstance(module, NORMALIZATIONS) or not initializer.fits(parameter.ndim):
             continue
         function: Callable[..., Any] = getattr(torch.nn.init, initializer.type)
         function(parameter, **initializer.model_dump(exclude={"type"}))
@@ -223,7 +224,8 @@ def _initialize(network: torch.nn.Module, init: Init) -> None:
                 parameter[module.padding_idx] = 0  # The vector of the code that stands for nothing stays 0.
 
 
-def _initializer(init: Init, name: str, parameter: torch.nn.Parameter) -> Initializer | None:
+def initializer_of(init: Init, name: str, parameter: torch.nn.Parameter) -> Initializer | None:
+    """Say what a model's `init` names for a parameter, by its own name and its axes; None where nothing is named."""
     if parameter.ndim > 1:
         return init.weight
     return init.bias if "bias" in name else None

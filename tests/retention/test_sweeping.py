@@ -330,3 +330,12 @@ def test_several_sweep_at_once(house: Household) -> None:
     assert house.ids() == {kept}
     house.assert_whole()
     assert Path(house.settings.data_dir).exists()
+
+
+def test_exports_go_with_their_job(house: Household) -> None:
+    kept, root = house.ended(), house.settings.exports_dir
+    for name in (kept, "job_gone", ".making/dead"):
+        (root / name).mkdir(parents=True)
+    house.age_files(seconds=7200)
+    assert sweep(house, leftovers_hours=1) == Swept(0, 0, 0, 0, 2)
+    assert sorted(path.name for path in root.iterdir()) == [".making", kept]

@@ -50,7 +50,10 @@ RUNS = {
 def test_schemathesis_finds_no_fault(own_service: Callable[..., Service], operations: list[str]) -> None:
     # Small limits keep the jobs that it makes up short, and so the event streams that it reads to their end.
     service = own_service(
-        FITD_LIMITS__MAX_EPOCHS="50", FITD_LIMITS__MAX_ROWS="1000", FITD_LIMITS__MAX_STEPS="2000"
+        FITD_LIMITS__MAX_EPOCHS="50",
+        FITD_LIMITS__MAX_ROWS="1000",
+        FITD_LIMITS__MAX_STEPS="2000",
+        FITD_EXPORT_SECONDS="0.1",
     )
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{service.url}/openapi.json"]
     options = ["--checks", ",".join(CHECKS), "--seed=7", "--generation-database=none"]

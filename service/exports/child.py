@@ -1,0 +1,102 @@
+"""The process that makes one export, and may die of it: `python -m service.exports.child`.
+
+Its order comes as one line of JSON on standard input, which then stays open for as long as the answer is wanted.
+What it has to say it leaves in the order's folder: the file and its report, or a refusal.
+"""
+
+import os
+import resource
+import sys
+import threading
+import time
+from pathlib import Path
+
+from service.exceptions import ExportFailed, ExportNotAvailable
+from service.exports.formats import ExportFormat
+from service.exports.orders import FILE, PARAMETERS, REFUSAL, REPORT, SPEC, ExportOrder, Refusal
+
+__all__ = ["ENVIRONMENT", "FAILED", "OUT_OF_MEMORY", "REFUSED", "main"]
+
+ENVIRONMENT = {
+    # Threads and arenas reserve address space that nobody uses, and address space is what is limited.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",
+    # What torch and its helpers say about their own future is for nobody who reads this log.
+    "PYTHONWARNINGS": "ignore",
+}
+"""To be added to the environment that this process is started with."""
+REFUSED, OUT_OF_MEMORY, FAILED = 3, 4, 6
+
+
+def main() -> int:
+    """Make the export that standard input orders, within its budget.
+
+    Returns:
+        The exit code: 0, or one of this module's.
+    """
+    order = ExportOrder.model_validate_json(_first_line())
+    threading.Thread(target=_end_with_parent, name="lifeline", daemon=True).start()
+    os.nice(5)
+    # Imported before the limits are set: what the libraries themselves take is no part of the budget.
+    from service.exports.making import write_program
+    from service.exports.subject import Subject
+
+    if order.format == ExportFormat.ONNX:
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    _limit(order)
+    subject = Subject(
+        id=order.id,
+        title=order.title,
+        job_id="",
+        spec_text=(order.folder / SPEC).read_text("utf-8"),
+        parameters=(order.folder / PARAMETERS).read_bytes(),
+        parameters_path="",
+    )
+    try:
+        report = write_program(
+            ExportFormat(order.format), subject, order.folder / FILE, datasets=order.datasets
+        )
+    except (ExportNotAvailable, ExportFailed) as error:
+        is_failure = isinstance(error, ExportFailed)
+        refusal = Refusal(is_failure=is_failure, message=error.message, hint=error.hint)
+        (order.folder / REFUSAL).write_text(refusal.model_dump_json(), "utf-8")
+        return REFUSED
+    except MemoryError:
+        return OUT_OF_MEMORY
+    (order.folder / REPORT).write_text(report.model_dump_json(), "utf-8")
+    return 0
+
+
+def _first_line() -> bytes:
+    """Read up to the line's end and not further: `sys.stdin` would hold a lock that nobody may wait for at the end."""
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        line += os.read(0, 1) or b"\n"
+    return bytes(line)
+
+
+def _end_with_parent() -> None:
+    """End when nobody waits for the answer any more: then standard input comes to its end."""
+    while os.read(0, 1024):
+        pass
+    os._exit(FAILED)
+
+
+def _limit(order: ExportOrder) -> None:
+    # What loading the libraries has taken does not count.
+    seconds = int(time.process_time() + order.seconds) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+        limit = pages * resource.getpagesize() + order.memory_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
