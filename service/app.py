@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
+from anyio import CapacityLimiter
 from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
@@ -29,16 +30,23 @@ from service.api import (
     problems,
     results,
     schemas,
+    scoring,
+    served,
     sweep_results,
     sweeps,
+    tensor_protocol,
 )
 from service.api.armour import NoNul, SecurityHeaders
 from service.api.changes import Changes
 from service.api.context import Context
 from service.api.hosts import CrossOriginGuard, HostGuard
 from service.api.keyring import Keyring
+from service.api.lane import PredictLane
 from service.api.metrics import RequestMetrics
 from service.api.parameters import no_unknown_parameters
+from service.api.recent import Recent
+from service.api.scoring_schemas import ScoringRequest
+from service.api.tensor_schemas import InferRequest
 from service.db import Database, SharedWrites
 from service.doorbell import JOB_CHANGED, doorbell, listen
 from service.inference.cache import PredictorCache
@@ -76,6 +84,8 @@ def create_app(settings: Settings) -> FastAPI:
         models,
         events,
         meta,
+        tensor_protocol,
+        scoring,
     )
     routers = [module.router for module in modules]
     for router in routers:
@@ -87,6 +97,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _guard(app: FastAPI, settings: Settings) -> None:
     """Put the middleware around the application: the last added is the first to see a request."""
+    app.add_middleware(PredictLane)
     app.add_middleware(NoNul)
     app.add_middleware(CrossOriginGuard, settings=settings)
     app.add_middleware(HostGuard, settings=settings)
@@ -109,6 +120,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         doorbell=doorbell(database, settings.doorbell_dir),
         changes=changes,
         predictors=PredictorCache(settings.predictor_cache),
+        names=Recent(seconds=served.FRESH_SECONDS, size=served.REMEMBERED, lasts=lambda found: found.lasts),
+        prediction_threads=CapacityLimiter(settings.prediction_threads),
         keyring=Keyring(settings, database),
     )
     # Torch takes a second or two to load: not before the first answer, but before the first prediction.
@@ -128,7 +141,9 @@ def _load_torch() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
     import torch
 
-    import service.inference.predictor  # noqa: F401 - its import is the purpose
+    # Their import is the purpose: a small prediction is made on the event loop, which must not wait for it.
+    import service.inference.scoring
+    import service.inference.tensor_rows  # noqa: F401
 
     # A prediction is small: several threads for one would only slow the others down.
     torch.set_num_threads(1)
@@ -151,7 +166,12 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
                     "name": "results",
                     "description": "What a job leaves: history, events, parameters, pictures.",
                 },
+                {
+                    "name": "open inference protocol",
+                    "description": "Predict with clients of Triton and KServe: the protocol's version 2.",
+                },
                 {"name": "models", "description": "Register fits under a name, and predict with them."},
+                {"name": "mlflow scoring", "description": "Predict as MLflow's scoring server does."},
                 {"name": "service", "description": "Health and capabilities."},
             ],
         )
@@ -185,6 +205,8 @@ def _own_schemas() -> dict[str, Any]:
         schemas.PredictionRequest,
         model_schemas.RegistrationRequest,
         model_schemas.AliasRequest,
+        InferRequest,
+        ScoringRequest,
     )
     bodies: list[Any] = [(model, "validation") for model in sent]
     answers: list[Any] = [(problems.ProblemDetails, "serialization"), (schemas.EventMessage, "serialization")]

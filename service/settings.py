@@ -1,5 +1,6 @@
 """What the operator can set, each also as an environment variable `FITD_<NAME>`."""
 
+import functools
 import ipaddress
 import os
 import re
@@ -120,6 +121,10 @@ class Settings(BaseSettings):
     """For tests only: a folder whose files make processes die at named moments. Never set it on a service in use."""
     predictor_cache: Annotated[int, Field(ge=1)] = 64
     """Trained models that are kept in memory for predictions."""
+    scoring_model: str = ""
+    """The model that POST /invocations predicts with (MLflow's scoring protocol) where a call names none: a registered name, perhaps with a version or alias behind an `@`, as in `calibration@champion`; or the id of a job."""
+    prediction_threads: Annotated[int, Field(ge=1)] = 2
+    """Large predictions that one API process makes at the same time; small ones, of under a millisecond, take no thread."""
     parse_slots: Annotated[int, Field(ge=1)] = 2
     """Uploaded datasets that are read at the same time, each in a process of its own."""
     parse_memory_bytes: Annotated[int, Field(ge=2**26)] = 2**30
@@ -172,6 +177,7 @@ class Settings(BaseSettings):
         return self.data_dir / "workers"
 
 
+@functools.lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Tell whether only this machine reaches a service that listens on an address."""
     try:
