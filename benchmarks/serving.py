@@ -24,8 +24,8 @@ from benchmarks.running import Service, running
 __all__ = ["section"]
 
 CONNECTIONS = (1, 32)
-_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
-_LATENCY = re.compile(r"^\s+(50|99)%\s+([\d.]+)(us|ms|s)$", re.MULTILINE)
+_UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
+_LATENCY = re.compile(r"^ +(50|99)% +([\d.]+)(us|ms|s|m)", re.MULTILINE)
 _RATE = re.compile(r"^Requests/sec:\s+([\d.]+)$", re.MULTILINE)
 JSON = "application/json"
 
@@ -144,9 +144,9 @@ def _load(target: Target, *, connections: int, seconds: int) -> Taken:
         ]
         told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     rate = _RATE.search(told)
-    if "Non-2xx" in told or rate is None:
-        raise RuntimeError(f"{target.name}: {told}")
     latency = {share: float(value) * _UNITS[unit] for share, value, unit in _LATENCY.findall(told)}
+    if "Non-2xx" in told or rate is None or len(latency) < len(("p50", "p99")):
+        raise RuntimeError(f"{target.name}: {told}")
     return Taken(latency["50"], latency["99"], float(rate[1]))
 
 
