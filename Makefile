@@ -92,7 +92,7 @@ chaos: install ## Kill parts of the service again and again, and print which pro
 	$(BIN)/python -m pytest --no-header -q tests/jobs/test_jobs_machine.py --machine-runs 1000
 
 explore: install ## Run the property tests on cases that were never tried
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --hypothesis-profile default tests/spec tests/training tests/tables tests/jobs
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --hypothesis-profile default tests/spec tests/training tests/tables tests/jobs tests/serving
 
 lint: install ## Check style
 	$(BIN)/ruff format --check .

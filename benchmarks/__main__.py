@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import ROOT, bodies, engines, h2o_server, page, peers, picture, profiles, served
+from benchmarks import ROOT, bodies, engines, h2o_server, page, peers, picture, profiles, served, serving
 from service.plots.svg import render_svg
 from service.spec import estimates
 from service.training.warmup import warm_up
@@ -83,6 +83,9 @@ _PARTS: dict[str, Callable[[argparse.Namespace], str]] = {
     "profiles": lambda options: profiles.section(only=options.jobs, quick=options.quick),
     "gpu": _gpu,
     "service": _service,
+    "serving": lambda options: serving.section(
+        rounds=1 if options.quick else 3, seconds=1 if options.quick else 2
+    ),
     "bodies": lambda options: bodies.section(rounds=options.rounds, quick=options.quick),
     "peers": lambda options: peers.section(rounds=options.rounds, quick=options.quick),
     "h2o": lambda options: h2o_server.section(

@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
+from anyio import CapacityLimiter
 from fastapi import Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
@@ -32,8 +33,11 @@ from service.api import (
     problems,
     results,
     schemas,
+    scoring,
+    served,
     sweep_results,
     sweeps,
+    tensor_protocol,
 )
 from service.api.armour import NoNul, SecurityHeaders
 from service.api.changes import Changes
@@ -41,8 +45,12 @@ from service.api.context import Context
 from service.api.exhibits import exhibit
 from service.api.hosts import CrossOriginGuard, HostGuard
 from service.api.keyring import Keyring
+from service.api.lane import PredictLane
 from service.api.metrics import RequestMetrics
 from service.api.parameters import no_unknown_parameters
+from service.api.recent import Recent
+from service.api.scoring_schemas import ScoringRequest
+from service.api.tensor_schemas import InferRequest
 from service.db import Database, SharedWrites
 from service.doorbell import JOB_CHANGED, doorbell, listen
 from service.exports.asking import Budget, Exporter
@@ -86,6 +94,8 @@ def create_app(settings: Settings) -> FastAPI:
         predictions,
         events,
         meta,
+        tensor_protocol,
+        scoring,
     )
     routers = [module.router for module in modules]
     for router in routers:
@@ -97,6 +107,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _guard(app: FastAPI, settings: Settings) -> None:
     """Put the middleware around the application: the last added is the first to see a request."""
+    app.add_middleware(PredictLane)
     app.add_middleware(NoNul)
     app.add_middleware(CrossOriginGuard, settings=settings)
     app.add_middleware(HostGuard, settings=settings)
@@ -119,6 +130,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         doorbell=doorbell(database, settings.doorbell_dir),
         changes=changes,
         predictors=PredictorCache(settings.predictor_cache),
+        names=Recent(seconds=served.FRESH_SECONDS, size=served.REMEMBERED, lasts=lambda found: found.lasts),
+        prediction_threads=CapacityLimiter(settings.prediction_threads),
         keyring=Keyring(settings, database),
     )
     # A prediction is small: several threads for one would only slow the others down. Torch reads it when it is loaded.
@@ -147,7 +160,9 @@ def _load_torch() -> None:
     with contextlib.suppress(AttributeError, OSError):
         # Linux counts priority by thread: the runners, who load torch too, and requests go first.
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
-    import service.inference.predictor  # noqa: F401 - its import is the purpose
+    # Their import is the purpose: a small prediction is made on the event loop, which must not wait for it.
+    import service.inference.scoring
+    import service.inference.tensor_rows  # noqa: F401
 
     gc.freeze()  # Torch's million objects stay: the collector need not look at them again and again.
 
@@ -172,7 +187,12 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
                     "name": "predictions",
                     "description": "Predict all rows of a dataset, and download the result.",
                 },
+                {
+                    "name": "open inference protocol",
+                    "description": "Predict with clients of Triton and KServe: the protocol's version 2.",
+                },
                 {"name": "models", "description": "Register fits under a name, and predict with them."},
+                {"name": "mlflow scoring", "description": "Predict as MLflow's scoring server does."},
                 {"name": "service", "description": "Health and capabilities."},
             ],
         )
@@ -209,6 +229,8 @@ def _own_schemas() -> dict[str, Any]:
         model_schemas.RegistrationRequest,
         model_schemas.AliasRequest,
         BatchPredictionOrder,
+        InferRequest,
+        ScoringRequest,
     )
     bodies: list[Any] = [(model, "validation") for model in sent]
     answers: list[Any] = [(problems.ProblemDetails, "serialization"), (schemas.EventMessage, "serialization")]

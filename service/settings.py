@@ -1,5 +1,6 @@
 """What the operator can set, each also as an environment variable `FITD_<NAME>`."""
 
+import functools
 import ipaddress
 import os
 import re
@@ -142,6 +143,10 @@ class Settings(BaseSettings):
     preload: bool = True
     """The API loads torch when it starts. If not, the first prediction waits for it, and an API that never predicts
     or draws saves some 200 MB."""
+    scoring_model: str = ""
+    """The model that POST /invocations predicts with (MLflow's scoring protocol) where a call names none: a registered name, perhaps with a version or alias behind an `@`, as in `calibration@champion`; or the id of a job."""
+    prediction_threads: Annotated[int, Field(ge=1)] = 2
+    """Large predictions that one API process makes at the same time; small ones, of under a millisecond, take no thread."""
     parse_slots: Annotated[int, Field(ge=1)] = 2
     """Uploaded datasets that are read at the same time, each in a process of its own."""
     parse_memory_bytes: Annotated[int, Field(ge=2**26)] = 2**30
@@ -214,6 +219,7 @@ class Settings(BaseSettings):
         return self.data_dir / "workers"
 
 
+@functools.lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Tell whether only this machine reaches a service that listens on an address."""
     try:

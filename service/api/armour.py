@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -53,17 +53,17 @@ class SecurityHeaders:
 
         async def armoured(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = message["headers"] = list(message.get("headers", ()))
-                media = next((value for name, value in headers if name == b"content-type"), b"")
-                if any(
-                    name == _CSP for name, _ in headers
-                ):  # An endpoint knows better what its answer needs.
-                    headers += _ALWAYS
-                else:
-                    headers += _PICTURE if media.startswith(_SVG) else _STRICT
+                headers = list(message.get("headers", ()))
+                message["headers"] = headers + _added(dict(headers))
             await send(message)
 
         await self._app(scope, receive, armoured)
+
+
+def _added(headers: Mapping[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+    if _CSP in headers:  # An endpoint knows better what its answer needs.
+        return _ALWAYS
+    return _PICTURE if headers.get(b"content-type", b"").startswith(_SVG) else _STRICT
 
 
 class _Page:

@@ -15,7 +15,7 @@ from service.spec.problems import problems_of
 
 Model = TypeVar("Model", bound=BaseModel)
 
-__all__ = ["body_of_type", "declared_type", "json_body", "parsed", "request_body", "too_large"]
+__all__ = ["body_of_type", "declared_type", "json_body", "parsed", "request_body", "too_large", "whole"]
 
 INLINE_BYTES = 64 * 2**10
 """Bodies up to this size are parsed on the event loop: less than a millisecond, and cheaper than a thread."""
@@ -63,7 +63,7 @@ async def body_of_type(
         raise UnsupportedMediaType(
             f"The body is compressed with {encoding[:40]}, which is not read.", hint=hint
         )
-    return media if media in others else JSON, await _limited(request, max_bytes)
+    return media if media in others else JSON, await whole(request, max_bytes=max_bytes)
 
 
 def declared_type(request: Request) -> str:
@@ -75,7 +75,12 @@ def _is_json(media: str) -> bool:
     return media == JSON or (media.startswith("application/") and media.endswith("+json"))
 
 
-async def _limited(request: Request, max_bytes: int) -> bytes:
+async def whole(request: Request, *, max_bytes: int) -> bytes:
+    """Read a body as it comes.
+
+    Raises:
+        BodyTooLarge: It has more than `max_bytes` bytes; no more than that is ever held.
+    """
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > max_bytes:
         raise too_large(max_bytes)

@@ -176,6 +176,16 @@ BATCH_PREDICTIONS: dict[str, Any] = {
         "value": {"model": "calibration", "version": "champion", "data": {"type": "dataset", "id": "ds_abc"}},
     },
 }
+TENSORS: dict[str, Any] = {
+    "columns": {
+        "summary": "A tensor for each column",
+        "value": {"inputs": [{"name": "x", "datatype": "FP64", "shape": [3], "data": [0.0, 0.5, 1.0]}]},
+    },
+    "input": {
+        "summary": "One tensor for all columns",
+        "value": {"inputs": [{"name": "input", "datatype": "FP32", "shape": [2, 1], "data": [[0.0], [0.5]]}]},
+    },
+}
 REGISTRATIONS: dict[str, Any] = {
     "first": {
         "summary": "The fit of a job, to be the one that predicts",
@@ -191,6 +201,16 @@ REGISTRATIONS: dict[str, Any] = {
 ALIASES: dict[str, Any] = {
     "number": {"summary": "A version by its number", "value": {"version": 2}},
     "alias": {"summary": "Where another alias points", "value": {"version": "canary"}},
+}
+
+SCORING: dict[str, Any] = {
+    "split": {
+        "summary": "A data frame, split",
+        "value": {"dataframe_split": {"columns": ["x"], "data": [[0.0], [0.5]]}},
+    },
+    "records": {"summary": "A data frame, by row", "value": {"dataframe_records": [{"x": 0.5}]}},
+    "instances": {"summary": "Rows", "value": {"instances": [[0.0], [0.5]]}},
+    "inputs": {"summary": "Columns", "value": {"inputs": {"x": [0.0, 0.5]}}},
 }
 
 _SWEPT: dict[str, Any] = {

@@ -117,12 +117,18 @@ def same_place(origin: bytes, host: bytes) -> bool:
     return there.host == here.host and (there.port or default) == (here.port or default)
 
 
-_EXPOSED = b"ETag, Location, Preference-Applied, Retry-After, Content-Disposition, Link"
+_EXPOSED = (
+    b"ETag, Location, Preference-Applied, Retry-After, Content-Disposition, Link, Fitd-Model-Version, "
+    b"Fitd-Checkpoint-Epoch, Inference-Header-Content-Length"
+)
 _PREFLIGHT = [
     (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE"),
     (
         b"access-control-allow-headers",
-        b"Authorization, Content-Type, Content-Encoding, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer",
+        (
+            b"Authorization, Content-Type, Content-Encoding, Idempotency-Key, If-Match, If-None-Match, "
+            b"Inference-Header-Content-Length, Last-Event-ID, Prefer"
+        ),
     ),
     (b"access-control-max-age", b"600"),
     (b"content-length", b"0"),

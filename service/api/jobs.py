@@ -343,5 +343,6 @@ def delete(running: Running, owner: Owner, job_id: str) -> Response:
     with running.database.write() as session:
         service.delete(session, job_id, owner=owner)
         after_commit(session, lambda: running.doorbell.ring(JOB_CHANGED, job_id))
+        after_commit(session, running.names.forget)
     ExportStore(running.settings.exports_dir, max_bytes=0).remove(job_id)
     return Response(status_code=204)

@@ -1,6 +1,7 @@
 """Who is calling: the key that was sent, held against the one of the environment and those of the database."""
 
 import asyncio
+import functools
 import hashlib
 import hmac
 import time
@@ -17,6 +18,7 @@ from service.access.scopes import Scope, covering
 from service.access.service import digest_of, state_of
 from service.api.problems import Unauthorized
 from service.api.rates import Bucket, Buckets
+from service.api.recent import Recent
 from service.db import Database, now
 from service.exceptions import Forbidden, ServiceError
 from service.settings import Settings, is_loopback
@@ -73,8 +75,9 @@ class Keyring:
         self._admin = settings.admin_secret
         self._everybody = Bucket(settings.requests_per_minute) if settings.requests_per_minute else None
         self._buckets = Buckets()
-        self._remembered: dict[str, tuple[float, ApiKey]] = {}
-        self._managed: tuple[float, bool] = (0.0, False)
+        self._remembered: Recent[str, ApiKey] = Recent(seconds=FRESH_SECONDS, size=MAX_REMEMBERED)
+        self._managed: Recent[None, bool] = Recent(seconds=FRESH_SECONDS, size=1)
+        self._is_closed = False
         self._touched: dict[str, float] = {}
         self._touching: set[asyncio.Task[None]] = set()
 
@@ -119,13 +122,12 @@ class Keyring:
 
     async def _is_managed(self) -> bool:
         """Tell whether there are keys in the database. Revoked ones count: the service must not open when its last key goes."""
-        until, managed = self._managed
-        if managed or time.monotonic() < until:
-            return managed
-        # The time is taken before the query: what changes meanwhile is seen soon enough.
-        until = time.monotonic() + FRESH_SECONDS
-        self._managed = until, await run_in_threadpool(self._any_key)
-        return self._managed[1]
+        if not self._is_closed:
+            self._is_closed = await self._managed.get(None, self._find_any)
+        return self._is_closed
+
+    async def _find_any(self) -> bool:
+        return await run_in_threadpool(self._any_key)
 
     def _any_key(self) -> bool:
         with self._database.read() as session:
@@ -133,20 +135,24 @@ class Keyring:
 
     async def _looked_up(self, secret: bytes) -> ApiKey | None:
         digest = digest_of(secret)
-        until, key = self._remembered.get(digest, (0.0, None))
-        if key is not None and time.monotonic() < until:
-            return key
-        until = time.monotonic() + FRESH_SECONDS
-        key = await run_in_threadpool(self._find, digest)
-        if key is not None and hmac.compare_digest(key.digest, digest):
-            if len(self._remembered) >= MAX_REMEMBERED:
-                self._remembered.clear()
-            self._remembered[digest] = until, key
-        return key
+        try:
+            return await self._remembered.get(
+                digest, functools.partial(run_in_threadpool, self._find, digest)
+            )
+        except LookupError:  # What is no key is not remembered: anybody could fill the memory with it.
+            return None
 
-    def _find(self, digest: str) -> ApiKey | None:
+    def _find(self, digest: str) -> ApiKey:
+        """Read a key.
+
+        Raises:
+            LookupError: There is none.
+        """
         with self._database.read() as session:
-            return repository.find_by_digest(session, digest)
+            key = repository.find_by_digest(session, digest)
+        if key is None or not hmac.compare_digest(key.digest, digest):
+            raise LookupError(digest)
+        return key
 
     def _touch(self, key: ApiKey) -> None:
         """Note the use of a key, at most once a minute, beside the request: it neither waits for it nor fails with it."""

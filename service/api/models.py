@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from service.api import examples
+from service.api import examples, served
 from service.api.bodies import json_body, parsed, request_body
 from service.api.context import Accept, Context, Owner, Running
 from service.api.model_schemas import ALIAS, AliasRequest, ModelList, ModelVersionList, RegistrationRequest
@@ -13,22 +13,20 @@ from service.api.model_schemas import Model as ModelOut
 from service.api.model_schemas import ModelVersion as ModelVersionOut
 from service.api.model_views import model_view, model_views, version_view, version_views
 from service.api.pages import fitting, listed
-from service.api.predicting import FILES, Asked, Source, answered, asked_of
+from service.api.predicting import FILES, asked_of
 from service.api.problems import documented
 from service.api.schemas import Prediction, PredictionRequest
 from service.api.views import json_response
+from service.db import after_commit
 from service.exceptions import InvalidRequest, Problem
 from service.registry import repository, service
 from service.registry.fits import NewVersion, fit_of
 from service.registry.service import LATEST, Registration
-from service.spec.job import JobSpec
 
-__all__ = ["MODEL_VERSION", "router"]
+__all__ = ["router"]
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
-MODEL_VERSION = "Fitd-Model-Version"
-"""Header of a prediction that says which version of a model it is from."""
 _MODEL: dict[str, Any] = {"model": ModelOut}
 _VERSION: dict[str, Any] = {"model": ModelVersionOut}
 _LOCATION = {"Location": {"schema": {"type": "string"}, "description": "Path of the version."}}
@@ -67,6 +65,7 @@ async def register(running: Running, owner: Owner, request: Request) -> Response
 def _register(running: Context, owner: str, asked: Registration) -> tuple[dict[str, Any], bool]:
     new = _new_version(running, owner, asked)
     with running.database.write() as session:
+        after_commit(session, running.names.forget)
         version, created = service.register(session, asked, new, owner=owner)
         return version_view(session, asked.name, version), created
 
@@ -123,6 +122,7 @@ def get(running: Running, owner: Owner, name: str) -> Response:
 def delete(running: Running, owner: Owner, name: str) -> Response:
     """Remove a model with all of its versions; the jobs that trained them stay as they are."""
     with running.database.write() as session:
+        after_commit(session, running.names.forget)
         service.delete_model(session, name, owner=owner)
     return Response(status_code=204)
 
@@ -175,6 +175,7 @@ def get_version(running: Running, owner: Owner, name: str, version: Version) -> 
 def delete_version(running: Running, owner: Owner, name: str, version: Version) -> Response:
     """Remove a version; its number is not given again."""
     with running.database.write() as session:
+        after_commit(session, running.names.forget)
         service.delete_version(session, name, version, owner=owner)
     return Response(status_code=204)
 
@@ -205,6 +206,7 @@ async def move_alias(
 
 def _move_alias(running: Context, owner: str, name: str, alias: str, version: str) -> Response:
     with running.database.write() as session:
+        after_commit(session, running.names.forget)
         model = service.move_alias(session, name, alias, version=version, owner=owner)
         view = model_view(session, model)
     return json_response(view)
@@ -220,6 +222,7 @@ def _move_alias(running: Context, owner: str, name: str, alias: str, version: st
 def delete_alias(running: Running, owner: Owner, name: str, alias: str) -> Response:
     """Remove an alias of a model."""
     with running.database.write() as session:
+        after_commit(session, running.names.forget)
         service.delete_alias(session, name, alias, owner=owner)
     return Response(status_code=204)
 
@@ -234,7 +237,7 @@ def delete_alias(running: Running, owner: Owner, name: str, alias: str) -> Respo
             "content": {media: {"schema": {"type": "string", "format": "binary"}} for media in FILES},
             "description": "The predictions.",
             "headers": {
-                MODEL_VERSION: {
+                served.MODEL_VERSION: {
                     "schema": {"type": "integer"},
                     "description": "Number of the version that predicted.",
                 }
@@ -261,20 +264,4 @@ async def predict(
 ) -> Response:
     """Predict the target for each row, as with a job; the answer tells which version it is from."""
     asked = await asked_of(request, accept, limits=running.settings.limits)
-    return await run_in_threadpool(_predict, running, owner, name, version, asked)
-
-
-def _predict(running: Context, owner: str, name: str, version: str | None, asked: Asked) -> Response:
-    from service.inference.grouped import predictor_of
-
-    with running.database.read() as session:
-        found = service.find_version(session, name, version=version, owner=owner)
-
-        def build() -> Any:  # noqa: ANN401 - of either kind
-            artifact = service.artifact_of(session, found)
-            return predictor_of(JobSpec.from_text(artifact.spec_text), artifact.parameters)
-
-        # Versions of one digest predict the same.
-        predictor = running.predictors.get(found.digest, build)
-    told = {"job_id": found.job_id, "model": name, "version": found.number, "model_id": found.id}
-    return answered(asked, predictor, Source(told, {MODEL_VERSION: str(found.number)}))
+    return await served.reply(running, await served.of_model(running, owner, name, version), asked)

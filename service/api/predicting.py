@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     AnyPredictor = Predictor | GroupedPredictor
 
-__all__ = ["FILES", "Asked", "Source", "answered", "asked_of"]
+__all__ = ["FILES", "Asked", "Source", "answered", "asked_of", "by_column", "by_row"]
 
 FILES = (ARROW, NPY, CSV)
 """Media types besides JSON in which rows come and predictions go."""
@@ -92,13 +92,13 @@ def answered(asked: Asked, predictor: "AnyPredictor", source: Source) -> Respons
     """
     if isinstance(asked.rows, bytes):
         found = predictor.predict(_READ[asked.media](asked.rows, predictor, _bounds(asked.limits)))
-        return _by_column(found, source) if asked.answer == JSON else _file(found, asked.answer, source)
+        return by_column(found, source) if asked.answer == JSON else _file(found, asked.answer, source)
     found = _predicted_request(asked.rows, predictor)
     if asked.answer != JSON:
         return _file(found, asked.answer, source)
     if asked.rows.rows is None:
-        return _by_column(found, source)
-    return _json({"rows": _as_rows(found, count=len(asked.rows.rows))}, source)
+        return by_column(found, source)
+    return by_row(found, source, count=len(asked.rows.rows))
 
 
 def _bounds(limits: Limits) -> "Bounds":
@@ -141,7 +141,13 @@ def _json(predictions: Mapping[str, Any], source: Source) -> Response:
     return json_response({"object": "prediction", **source.told, **predictions}, headers=dict(source.headers))
 
 
-def _by_column(found: "Predicted", source: Source) -> Response:
+def by_row(found: "Predicted", source: Source, *, count: int) -> Response:
+    """Answer with JSON that has an object for each row."""
+    return _json({"rows": _as_rows(found, count=count)}, source)
+
+
+def by_column(found: "Predicted", source: Source) -> Response:
+    """Answer with JSON that has a list for each column."""
     beside = {"probabilities": found.probabilities, "std": found.std}
     groups = {title: _as_json(some) for title, some in beside.items() if some}
     return _json({"columns": _as_json(found.columns), **groups}, source)

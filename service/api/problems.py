@@ -1,7 +1,7 @@
 """Errors as problem+json (RFC 9457): the one place where an exception becomes a status code."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -28,6 +28,7 @@ __all__ = [
 
 logger = structlog.get_logger(__name__)
 
+Handler = Callable[[Request, Exception], Awaitable[Response]]
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -190,10 +191,26 @@ def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
         app: The application.
         routes: Those of its routers: they tell which methods a path allows.
     """
-    app.add_exception_handler(ServiceError, _service_error)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(HTTPException, functools.partial(_http_exception, routes))
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_exception_handler(ServiceError, _in_protocol(_service_error))
+    app.add_exception_handler(RequestValidationError, _in_protocol(_validation_error))
+    app.add_exception_handler(HTTPException, _in_protocol(functools.partial(_http_exception, routes)))
+    app.add_exception_handler(Exception, _in_protocol(_unexpected))
+
+
+def _in_protocol(handler: Handler) -> Handler:
+    """Let problems below /v2 also say `error`, which is all that clients of that protocol read."""
+
+    async def handled(request: Request, error: Exception) -> Response:
+        answer = await handler(request, error)
+        path = request.url.path
+        if path != "/v2" and not path.startswith("/v2/"):
+            return answer
+        body = orjson.loads(bytes(answer.body))
+        body["error"] = " ".join(filter(None, (body["detail"], body.get("hint"))))
+        headers = {name: value for name, value in answer.headers.items() if name != "content-length"}
+        return Response(orjson.dumps(body), status_code=answer.status_code, headers=headers)
+
+    return handled
 
 
 async def _service_error(_request: Request, error: Exception) -> Response:

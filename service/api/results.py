@@ -1,41 +1,32 @@
 """What a job leaves: history, parameters, pictures, predictions."""
 
-import contextlib
 import csv
 import io
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
-from starlette.concurrency import run_in_threadpool
 
-from service.api import examples, pictures
+from service.api import examples, pictures, served
 from service.api.bodies import request_body
-from service.api.context import Accept, Context, Owner, Running
+from service.api.context import Accept, Owner, Running
 from service.api.negotiation import CSV, JSON, PNG, SAFETENSORS, SVG, negotiate
-from service.api.predicting import FILES, Asked, Source, answered, asked_of
+from service.api.predicting import FILES, asked_of
 from service.api.problems import documented
 from service.api.schemas import History as HistoryOut
 from service.api.schemas import Parameters, Prediction, PredictionRequest
-from service.api.underway import CHECKPOINT_EPOCH, newest
+from service.api.underway import CHECKPOINT_EPOCH
 from service.api.views import history_columns, json_response
-from service.exceptions import CheckpointNotFound, InvalidRequest, Problem, StateConflict
+from service.exceptions import InvalidRequest, Problem
 from service.jobs import repository, service
 from service.jobs.history import History
-from service.jobs.lifecycle import TERMINAL
 from service.jobs.orm import Job
 from service.spec.job import JobSpec
-
-if TYPE_CHECKING:
-    from service.inference.grouped import GroupedPredictor
-    from service.inference.predictor import Predictor
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/v1/jobs", tags=["results"])
 
-TRIES = 3
-"""Checkpoints that are looked for until one can be read."""
 MAX_EPOCH = 2**31 - 1
 """No history is longer, and the database cannot compare with more."""
 
@@ -204,35 +195,4 @@ async def predict(
     however the rows were sent. A job that has not ended predicts by its newest checkpoint, and the answer says so.
     """
     asked = await asked_of(request, accept, limits=running.settings.limits)
-    return await run_in_threadpool(_predict, running, owner, job_id, asked)
-
-
-def _predict(running: Context, owner: str, job_id: str, asked: Asked) -> Response:
-    return answered(asked, *_predictor_of(running, owner, job_id))
-
-
-def _predictor_of(running: Context, owner: str, job_id: str) -> "tuple[Predictor | GroupedPredictor, Source]":
-    """Find what predicts; again, where a training goes on so fast that a checkpoint is replaced before it is read."""
-    for _ in range(TRIES):
-        with contextlib.suppress(CheckpointNotFound), running.database.read() as session:
-            job = service.get(session, job_id, owner=owner)
-            if job.status not in TERMINAL:
-                return _underway(running, session, job)
-            # An id is never used twice and parameters never change: the id is key enough.
-            predictor = running.predictors.get(job.id, lambda: _predictor(session, job))  # noqa: B023 - called at once
-            return predictor, Source({"job_id": job_id})
-    raise StateConflict("The job's checkpoints change faster than they can be read.", hint="Ask again.")
-
-
-def _underway(running: Context, session: Session, job: Job) -> "tuple[Predictor | GroupedPredictor, Source]":
-    from service.inference.grouped import predictor_of
-
-    found = newest(session, job, settings=running.settings)
-    return running.predictors.get(found.key, lambda: predictor_of(*found.load(session))), found.source
-
-
-def _predictor(session: Session, job: Job) -> "Predictor | GroupedPredictor":
-    from service.inference.grouped import predictor_of
-
-    stored = service.parameters_of(session, job)
-    return predictor_of(_spec_of(session, job), stored.data)
+    return await served.reply(running, await served.of_job(running, owner, job_id), asked)

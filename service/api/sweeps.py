@@ -175,6 +175,7 @@ def delete(running: Running, owner: Owner, sweep_id: str) -> Response:
     with running.database.write() as session:
         service.delete(session, sweep_id, owner=owner)
         after_commit(session, lambda: running.doorbell.ring(JOB_CHANGED, sweep_id))
+        after_commit(session, running.names.forget)
     return Response(status_code=204)
 
 

@@ -1,5 +1,6 @@
 """Predictions by groups: each row by the model of its group."""
 
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from service.exceptions import ColumnMismatch, Problem
+from service.inference.effort import Effort
 from service.inference.predictor import Predicted, Predictor
 from service.spec.columns import did_you_mean
 from service.spec.job import JobSpec
@@ -24,6 +26,7 @@ class GroupedPredictor:
 
     Attributes:
         feature_names: The columns it needs: that of the groups, and the features.
+        effort: More than is known: each group has its own parameters, and only one prediction is made at a time.
         predictor: Predicts with the parameters of one group at a time; None where no group has a model.
     """
 
@@ -37,6 +40,7 @@ class GroupedPredictor:
         self._models = models = GroupModels.from_bytes(parameters)
         self._groups: dict[str | float, int] = {label: group for group, label in enumerate(models.labels)}
         self.feature_names = (models.column, *spec.data.feature_names())
+        self.effort = Effort(math.inf, math.inf)
         self._lock = threading.Lock()
         """There is one network for all models, with the parameters of one at a time."""
         self.predictor: Predictor | None = None

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import numpy.typing as npt
 import torch
 
 from service.exceptions import ColumnMismatch, Problem
+from service.inference.effort import effort_of
+from service.inference.quick import Quick
 from service.inference.values import as_column, value_problem
 from service.spec.columns import did_you_mean
 from service.spec.job import JobSpec
@@ -59,6 +62,7 @@ class Predictor:
         target_names: The columns it gives.
         code_count: How many codes the network knows, where its inputs are codes; else None.
         block_rows: Rows that it predicts at once.
+        effort: How much work a prediction is, by estimate.
     """
 
     def __init__(self, spec: JobSpec, parameters: bytes) -> None:
@@ -76,6 +80,9 @@ class Predictor:
         self._network = network_of(spec.model, self.preparation)
         self._network.load_state_dict(from_bytes(parameters))
         self._network.eval()
+        # Nothing is trained here: without a graph of the gradients a small network takes half the time.
+        self._network.requires_grad_(requires_grad=False)
+        self.effort = effort_of(spec, self._network, self.preparation)
 
     @property
     def target_names(self) -> tuple[str, ...]:
@@ -107,7 +114,11 @@ class Predictor:
         Raises:
             ColumnMismatch: A feature is missing, unknown, of another kind, or differs in length.
         """
-        return self.predict_arrays(self.arrays(columns))
+        outputs = None if self.quick is None else self.quick.outputs(columns)
+        if self.quick is None or outputs is None:
+            return self.predict_arrays(self.arrays(columns))
+        values = self.quick.values(outputs)
+        return self.told(outputs) if values is None else Predicted({**values})
 
     def arrays(self, columns: Mapping[str, Sequence[Any] | Array]) -> dict[str, Array]:
         """Turn columns as `predict` takes them into arrays of a frame.
@@ -125,6 +136,14 @@ class Predictor:
         """Predict with other parameters of the same network from now on: nobody else may be predicting meanwhile."""
         self.preparation = preparation
         self._network.load_state_dict(dict(state_dict))
+
+    @cached_property
+    def quick(self) -> Quick | None:
+        """The short way for a few rows; None where the rows are no plain numbers."""
+        if self.code_count is not None or not self.preparation.is_numbers:
+            return None
+        plain = self._objective.gives_values and not self.classes and self.preparation.target.kind == "values"
+        return Quick(self.preparation, self._network, names=self._value_names if plain else None)
 
     @property
     def first_weights(self) -> npt.NDArray[np.float64] | None:
@@ -165,7 +184,11 @@ class Predictor:
 
     def predict_arrays(self, arrays: Mapping[str, Array]) -> Predicted:
         """Predict rows given as arrays of a frame: categories as their codes at the training."""
-        meaning = self.meaning(self.outputs(arrays))
+        return self.told(self.outputs(arrays))
+
+    def told(self, outputs: torch.Tensor) -> Predicted:
+        """Turn what the network puts out into predictions in raw units."""
+        meaning = self.meaning(outputs)
         code = self.preparation.target
         values = meaning.values.unsqueeze(1) if meaning.values.dim() == 1 else meaning.values.flatten(1)
         columns: dict[str, list[Any] | Floats]

@@ -143,6 +143,11 @@ class Objective:
         """Say what the network's raw outputs mean; for losses with roles, those of a single input."""
         return _DECODERS.get(self.spec.type, _as_they_are)(self.spec, outputs.detach())
 
+    @property
+    def gives_values(self) -> bool:
+        """Whether the network's raw outputs are what `predictions` gives as values, and there is nothing else."""
+        return self.spec.type not in _DECODERS
+
     def truth(self, target: Tensor) -> Tensor:
         """Give the target in the form of `Predictions.values`: codes of classes, 0 and 1, probabilities, numbers."""
         if getattr(self.spec, "log_target", False):

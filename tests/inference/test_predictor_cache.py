@@ -72,3 +72,53 @@ def test_many_threads_share_it() -> None:
     for thread in threads:
         thread.join()
     assert len(cache._predictors) == 3
+
+
+def test_those_who_ask_for_the_same_wait_for_one_build() -> None:
+    cache, built, everybody = PredictorCache(size=3), [], threading.Barrier(5)
+    found: list[Predictor] = []
+
+    def build() -> Predictor:
+        built.append("a")
+        # The others have asked meanwhile, or ask now: none of them may build.
+        return cast("Predictor", object())
+
+    def ask() -> None:
+        everybody.wait()
+        found.append(cast("Predictor", cache.get("a", build)))
+
+    threads = [threading.Thread(target=ask) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert built == ["a"]
+    assert len({id(one) for one in found}) == 1
+    assert cache.known("a") is found[0]
+    assert cache.known("b") is None
+
+
+def test_those_who_wait_for_a_build_that_fails_see_why() -> None:
+    cache, begun, may_fail = PredictorCache(size=3), threading.Event(), threading.Event()
+    seen: list[str] = []
+
+    def fail() -> Predictor:
+        begun.set()
+        may_fail.wait(10)
+        raise LookupError("broken")
+
+    def ask() -> None:
+        try:
+            cache.get("a", fail)
+        except LookupError as error:
+            seen.append(str(error))
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    threads[0].start()
+    begun.wait(10)
+    for thread in threads[1:]:
+        thread.start()
+    may_fail.set()
+    for thread in threads:
+        thread.join()
+    assert seen == ["broken"] * 3

@@ -161,7 +161,8 @@ def test_nul_in_any_path_is_the_path_of_nothing(service: Service) -> None:
         if "{" in path:
             for method in operations:
                 filled = path.replace("{job_id}", "job_%00x").replace("{dataset_id}", "ds_%00")
-                answer = service.client.request(method, filled.replace("{plot}", "loss%00"))
+                filled = filled.replace("{plot}", "loss%00").replace("{name}", "model%00")
+                answer = service.client.request(method, filled)
                 assert answer.status_code == 404, (method, path)
                 assert answer.headers["Content-Type"] == "application/problem+json"
 
