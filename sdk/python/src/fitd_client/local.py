@@ -19,6 +19,7 @@ from fitd_client.errors import LocalServiceError
 __all__ = ["LOCAL", "Borrowed", "LocalService"]
 
 LOCAL = ":local:"
+_MODULE = "service"
 _START_SECONDS = 180.0
 """Loading torch takes seconds, and a busy machine takes its time."""
 _STOP_SECONDS = 15.0
@@ -65,7 +66,7 @@ class LocalService:
             raise
 
     def _started(self) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", "service", "serve", "--supervised"]
+        command = [sys.executable, "-m", _MODULE, "serve", "--supervised"]
         command += ["--data-dir", str(self.data_dir), "--host", "127.0.0.1", "--port", "0"]
         environment = {name: value for name, value in os.environ.items() if name not in _OWN_SETTINGS}
         environment["FITD_LOG_FORMAT"] = "json"
@@ -125,8 +126,7 @@ class LocalService:
 
 
 def _check_installed() -> None:
-    found = importlib.util.find_spec("service")
-    if found is None or importlib.util.find_spec("service.supervisor") is None:
+    if importlib.util.find_spec(_MODULE) is None or importlib.util.find_spec(f"{_MODULE}.supervisor") is None:
         message = (
             f'Client("{LOCAL}") runs fitd here, and it is not installed: pip install fitd, '
             "or give the address of a service that runs."
