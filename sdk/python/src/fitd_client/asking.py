@@ -37,8 +37,11 @@ class Asking:
     def _exchange(self, request: Request) -> Steps[Response]:
         return exchange(request, self._connection.retries)
 
-    def _get(self, path: str, *, params: Parameters | None = None, accept: str = JSON) -> Steps[bytes]:
-        request = Request(method="GET", path=path, params=params or {}, headers={"Accept": accept})
+    def _get(
+        self, path: str, *, params: Parameters | None = None, accept: str = JSON, wait: float = 0.0
+    ) -> Steps[bytes]:
+        headers = {"Accept": accept}
+        request = Request(method="GET", path=path, params=params or {}, headers=headers, wait=wait)
         return (yield from self._exchange(request)).content
 
     def _read(

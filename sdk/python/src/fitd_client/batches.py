@@ -8,7 +8,7 @@ from fitd_client.errors import PredictionFailed
 from fitd_client.operations import Async, Sync, operation
 from fitd_client.packages import has, package
 from fitd_client.wire import ARROW, CSV, Steps
-from fitd_client.work import Work
+from fitd_client.work import Work, tell_once
 
 __all__ = ["AsyncBatchPrediction", "BatchPrediction"]
 
@@ -28,7 +28,7 @@ class _BatchPrediction(Work[answers.BatchPrediction]):
     _failure: ClassVar[type[PredictionFailed]] = PredictionFailed
 
     @property
-    def progress(self) -> answers.BatchProgress:
+    def progress(self) -> answers.PredictionProgress:
         """How far it is."""
         return self.answer.progress
 
@@ -60,6 +60,13 @@ class _BatchPrediction(Work[answers.BatchPrediction]):
 
     def _progress(self) -> tuple[float, str]:
         return self.progress.fraction, f"{self.progress.rows:,} rows"
+
+    def _tell_warnings(self) -> None:
+        for warning in self.answer.result.warnings if self.answer.result else ():
+            message = (
+                f"{warning.rows:,} rows are not predicted, from row {warning.first_row}: {warning.message}"
+            )
+            tell_once(self.id, code=f"{warning.code} in {warning.column}", message=message)
 
     def _repr_html_(self) -> str:
         return notebook.batch(self.answer)

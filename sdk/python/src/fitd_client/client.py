@@ -149,6 +149,11 @@ class Client(Sync, _Opened, Training[Job, Sweep], Keeping[Dataset, Model, BatchP
         self._connection.close()
         self._give_back()
 
+    def __del__(self) -> None:
+        # Whoever forgot it, as in a notebook, need not hear of sockets.
+        if hasattr(self, "_connection"):
+            self.close()
+
     def __enter__(self) -> Self:
         return self
 

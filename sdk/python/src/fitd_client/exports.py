@@ -11,6 +11,10 @@ from fitd_client.wire import Parameters, Steps
 __all__ = ["Exporting"]
 
 
+_EXPORT_SECONDS = 300.0
+"""A program is made and compared when it is first asked for."""
+
+
 class _Placed(Protocol):
     @property
     def path(self) -> str: ...
@@ -44,7 +48,9 @@ class Exporting(Asking):
             Conflict: The format cannot carry this model; the text says why.
         """
         place = f"{self._exports_path()}/{in_path(format)}"
-        content = yield from self._get(place, params=self._export_params(), accept="*/*")
+        content = yield from self._get(
+            place, params=self._export_params(), accept="*/*", wait=_EXPORT_SECONDS
+        )
         if path is not None:
             Path(path).write_bytes(content)
         return content
@@ -53,4 +59,5 @@ class Exporting(Asking):
     def export_report(self, format: str) -> Steps[answers.ExportReport]:  # noqa: A002 - the usual word
         """Tell how near the exported model's predictions are to the service's."""
         place = f"{self._exports_path()}/{in_path(format)}/report"
-        return (yield from self._read(answers.ExportReport, place, params=self._export_params()))
+        told = yield from self._get(place, params=self._export_params(), wait=_EXPORT_SECONDS)
+        return answers.ExportReport.model_validate_json(told)

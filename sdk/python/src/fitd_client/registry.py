@@ -6,9 +6,9 @@ from fitd_client import answers, notebook
 from fitd_client.asking import Asking, in_path
 from fitd_client.errors import ApiError
 from fitd_client.exports import Exporting
-from fitd_client.operations import Async, Sync, operation, own_operation
+from fitd_client.operations import Async, Sync, iteration, operation, own_operation
 from fitd_client.predicting import Predicting
-from fitd_client.wire import Parameters, Steps
+from fitd_client.wire import Items, Parameters, Steps
 
 __all__ = ["AsyncModel", "Model"]
 
@@ -73,11 +73,10 @@ class _Model(Predicting, Exporting, Asking):
         self.answer = yield from self._read(answers.Model, self.path)
         return self
 
-    @operation
-    def versions(self) -> Steps[list[answers.ModelVersion]]:
-        """List its versions, the newest first."""
-        page = yield from self._read(answers.Page, f"{self.path}/versions")
-        return [answers.ModelVersion.model_validate(one) for one in page.data]
+    @iteration
+    def versions(self) -> Items[answers.ModelVersion]:
+        """Go through its versions, the newest first."""
+        yield from self._pages(answers.ModelVersion.model_validate, f"{self.path}/versions")
 
     @operation
     def describe(self, version: int | str | None = None) -> Steps[answers.ModelVersion]:
@@ -93,16 +92,14 @@ class _Model(Predicting, Exporting, Asking):
         return (yield from self._read(answers.ModelVersion, f"{self.path}/versions/{in_path(str(asked))}"))
 
     @own_operation
-    def alias(self, alias: str, version: int) -> Steps[Any]:
+    def alias(self, alias: str, version: int | str) -> Steps[Any]:
         """Give a version another name, or move the name to it.
 
         Args:
             alias: As in `champion`.
-            version: Its number.
+            version: Its number, an alias of it, or `latest`.
         """
-        place = f"{self.path}/aliases/{in_path(alias)}"
-        content = {"version": version}
-        self.answer = yield from self._send(answers.Model, place, content, method="PUT", repeatable=True)
+        yield from self._pointed(alias, version)
         return self
 
     @own_operation
@@ -112,12 +109,12 @@ class _Model(Predicting, Exporting, Asking):
         Args:
             version: Its number, an alias of it, or `latest`.
         """
-        number = (yield from self._described(version)).version
-        place = f"{self.path}/aliases/{CHAMPION}"
-        self.answer = yield from self._send(
-            answers.Model, place, {"version": number}, method="PUT", repeatable=True
-        )
+        yield from self._pointed(CHAMPION, version)
         return self
+
+    def _pointed(self, alias: str, version: int | str) -> Steps[None]:
+        place, content = f"{self.path}/aliases/{in_path(alias)}", {"version": version}
+        self.answer = yield from self._send(answers.Model, place, content, method="PUT", repeatable=True)
 
     @own_operation
     def remove_alias(self, alias: str) -> Steps[Any]:

@@ -4,64 +4,88 @@ from datetime import datetime
 from typing import Any
 
 from fitd_client.answers.base import Answer, WhatIsWrong
-from fitd_client.answers.jobs import Result
+from fitd_client.answers.jobs import Engine, Result
 
 __all__ = [
     "BatchPrediction",
-    "BatchProgress",
-    "BatchResult",
+    "DatasetPlace",
     "Export",
     "ExportReport",
     "Lineage",
     "Model",
+    "ModelInput",
+    "ModelOutput",
     "ModelVersion",
-    "Port",
+    "PredictionProgress",
+    "PredictionResult",
+    "PredictionSource",
+    "PredictionWarning",
 ]
 
 
 class Model(Answer):
-    """A name with versions."""
+    """A name and its versions."""
 
     object: str
     name: str
     description: str | None
+    """That of the newest version."""
     versions: int
     """How many there are."""
     latest_version: int | None
     aliases: dict[str, int]
+    """The version that each points to."""
     created_at: datetime
     updated_at: datetime
     links: dict[str, str]
 
 
-class Port(Answer):
-    """One input or output of a model."""
+class ModelInput(Answer):
+    """A column that a prediction needs."""
 
     name: str
     kind: str
+    missing: bool
+    """Whether a row may have no value here."""
     categories: list[str | float] | None = None
-    classes: list[str | float] | None = None
     shape: list[int] | None = None
 
 
-class Lineage(Answer):
-    """Where a version comes from."""
+class ModelOutput(Answer):
+    """A column that a prediction gives."""
 
-    job_id: str | None = None
-    sweep_id: str | None = None
-    rerun_of: str | None = None
-    dataset: dict[str, str] | None = None
-    data_type: str | None = None
-    split_digest: str | None = None
-    seed: int | None = None
-    engine: Any = None
-    environment: Any = None
-    started_at: datetime | None = None
-    finished_at: datetime | None = None
+    name: str
+    kind: str
+    classes: list[str | float] | None = None
+
+
+class DatasetPlace(Answer):
+    """The dataset that a version was trained on."""
+
+    id: str
+    digest: str | None
+
+
+class Lineage(Answer):
+    """Where a version came from. What it names may be deleted by now."""
+
+    job_id: str
+    sweep_id: str | None
+    rerun_of: str | None
+    init_job_id: str | None
+    dataset: DatasetPlace | None
+    data_type: str
+    split_digest: str | None
+    seed: int
+    engine: Engine | None
+    environment: dict[str, Any] | None
+    stop_reason: str | None
+    started_at: datetime | None
+    finished_at: datetime | None
 
 
 class ModelVersion(Answer):
-    """One version of a model: immutable."""
+    """One version of a model: it never changes, and it outlives its job."""
 
     id: str
     object: str
@@ -71,8 +95,9 @@ class ModelVersion(Answer):
     description: str | None
     created_at: datetime
     digest: str
-    inputs: list[Port]
-    outputs: list[Port]
+    """Versions of one digest predict the same."""
+    inputs: list[ModelInput]
+    outputs: list[ModelOutput]
     metadata: dict[str, str]
     result: Result | None
     lineage: Lineage
@@ -81,10 +106,13 @@ class ModelVersion(Answer):
 
 
 class Export(Answer):
-    """A form in which a model can be taken away."""
+    """A form in which a model can be taken away, or not."""
 
+    object: str
     format: str
     media_type: str
+    about: str
+    """What it is good for."""
     available: bool
     reason: str | None
     """Why it is not available."""
@@ -92,38 +120,66 @@ class Export(Answer):
 
 
 class ExportReport(Answer):
-    """How near an exported model's predictions are to the service's."""
+    """How an exported file was held against the service's own predictions."""
 
     object: str
     format: str
     verified: bool
-    rows: int | None = None
+    how: str
+    """What was compared, in words."""
+    rows: int
     largest_difference: float | None
-    tolerance: float | None = None
-    bytes: int | None = None
-    digest: str | None = None
-    versions: dict[str, Any] | None = None
+    """In the units of the column."""
+    largest_relative_difference: float | None
+    """Each as a share of the largest number in its column."""
+    tolerance: float | None
+    bytes: int
+    digest: str
+    versions: dict[str, str]
 
 
-class BatchProgress(Answer):
-    """How far a prediction is."""
+class PredictionProgress(Answer):
+    """How far the prediction of a dataset is."""
 
     rows: int
-    total: int | None
+    total: int
     fraction: float
 
 
-class BatchResult(Answer):
-    """What a prediction of a dataset has made."""
+class PredictionSource(Answer):
+    """What predicts a dataset: a job, or a version of a model."""
 
-    rows: int
-    columns: Any
-    bytes: int
+    job_id: str | None
+    model: str | None
+    version: int | None
+    model_id: str | None
     digest: str
 
 
+class PredictionWarning(Answer):
+    """Rows that are empty in a result, all for one reason."""
+
+    code: str
+    column: str
+    message: str
+    rows: int
+    first_row: int
+
+
+class PredictionResult(Answer):
+    """What there is to download."""
+
+    rows: int
+    columns: list[str]
+    bytes: int
+    digest: str
+    unpredicted_rows: int
+    """Rows that could not be predicted: they are there, and empty."""
+    warnings: list[PredictionWarning]
+
+
 class BatchPrediction(Answer):
-    """The prediction of a whole dataset."""
+    """All rows of a dataset, predicted by one model."""
 
     id: str
     object: str
@@ -132,10 +188,11 @@ class BatchPrediction(Answer):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    progress: BatchProgress
-    source: dict[str, Any]
+    progress: PredictionProgress
+    source: PredictionSource
     dataset_id: str
+    keep: list[str]
     attempt: int
     error: WhatIsWrong | None
-    result: BatchResult | None
+    result: PredictionResult | None
     links: dict[str, str]
