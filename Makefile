@@ -71,7 +71,7 @@ lint: install ## Check style
 
 types: install ## Check types
 	$(BIN)/mypy
-	$(BIN)/mypy --config-file sdk/python/pyproject.toml sdk/python/src/fitd_client
+	$(BIN)/mypy --config-file sdk/python/pyproject.toml sdk/python/src/fitd_client tests/sdk/typed_uses.py
 
 imports: install ## Check that the rooms are layered
 	$(BIN)/lint-imports
