@@ -24,6 +24,8 @@ from service.api import (
     groups,
     jobs,
     meta,
+    model_schemas,
+    models,
     problems,
     results,
     schemas,
@@ -33,6 +35,7 @@ from service.api import (
 from service.api.armour import NoNul, SecurityHeaders
 from service.api.changes import Changes
 from service.api.context import Context
+from service.api.exhibits import exhibit
 from service.api.hosts import CrossOriginGuard, HostGuard
 from service.api.keyring import Keyring
 from service.api.metrics import RequestMetrics
@@ -62,7 +65,19 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     _guard(app, settings)
-    modules = (jobs, control, sweeps, sweep_results, datasets, results, groups, checkpoints, events, meta)
+    modules = (
+        jobs,
+        control,
+        sweeps,
+        sweep_results,
+        datasets,
+        results,
+        groups,
+        checkpoints,
+        models,
+        events,
+        meta,
+    )
     routers = [module.router for module in modules]
     for router in routers:
         app.include_router(router, dependencies=[Depends(no_unknown_parameters)])
@@ -97,8 +112,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         predictors=PredictorCache(settings.predictor_cache),
         keyring=Keyring(settings, database),
     )
-    # Torch takes a second or two to load: not before the first answer, but before the first prediction.
-    threading.Thread(target=_load_torch, name="load-torch", daemon=True).start()
+    # A prediction is small: several threads for one would only slow the others down. Torch reads it when it is loaded.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if settings.preload:
+        # Torch takes a second or two to load: not before the first answer, but before the first prediction.
+        threading.Thread(target=_load_torch, name="load-torch", daemon=True).start()
     app.state.parsing = asyncio.Semaphore(settings.parse_slots)
     await run_in_threadpool(datasets.sweep, app.state.context)
     with listen(database, settings.doorbell_dir, JOB_CHANGED) as listener:
@@ -112,12 +130,8 @@ def _load_torch() -> None:
     with contextlib.suppress(AttributeError, OSError):
         # Linux counts priority by thread: the runners, who load torch too, and requests go first.
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
-    import torch
-
     import service.inference.predictor  # noqa: F401 - its import is the purpose
 
-    # A prediction is small: several threads for one would only slow the others down.
-    torch.set_num_threads(1)
     gc.freeze()  # Torch's million objects stay: the collector need not look at them again and again.
 
 
@@ -137,10 +151,12 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
                     "name": "results",
                     "description": "What a job leaves: history, events, parameters, pictures.",
                 },
+                {"name": "models", "description": "Register fits under a name, and predict with them."},
                 {"name": "service", "description": "Health and capabilities."},
             ],
         )
         _correct(document)
+        exhibit(document)
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -149,6 +165,7 @@ def _correct(document: dict[str, Any]) -> None:
     """Say what FastAPI cannot know: problems instead of its own errors, and a key that is needed only where one is set."""
     schemas_by_name = document["components"]["schemas"]
     schemas_by_name.update(_own_schemas())
+    document["components"]["schemas"] = schemas_by_name = _overlapping(schemas_by_name)
     for name in ("HTTPValidationError", "ValidationError"):
         schemas_by_name.pop(name, None)
     for path in document["paths"].values():
@@ -164,11 +181,30 @@ def _correct(document: dict[str, Any]) -> None:
 
 def _own_schemas() -> dict[str, Any]:
     template = "#/components/schemas/{model}"
-    models = (JobSpec, SweepSpec, schemas.PredictionRequest)
-    bodies: list[Any] = [(model, "validation") for model in models]
+    sent = (
+        JobSpec,
+        SweepSpec,
+        schemas.PredictionRequest,
+        model_schemas.RegistrationRequest,
+        model_schemas.AliasRequest,
+    )
+    bodies: list[Any] = [(model, "validation") for model in sent]
     answers: list[Any] = [(problems.ProblemDetails, "serialization"), (schemas.EventMessage, "serialization")]
     _, found = models_json_schema([*bodies, *answers], ref_template=template)
     event = TypeAdapter(schemas.Event).json_schema(ref_template=template, mode="serialization")
     event_parts: dict[str, Any] = event.pop("$defs")
     own: dict[str, Any] = {**event_parts, **found["$defs"], "Event": event}
     return own
+
+
+def _overlapping(node: Any) -> Any:  # noqa: ANN401 - whatever JSON can say
+    """Let choices overlap that no field tells apart: numbers, say, are also numbers with gaps.
+
+    Pydantic calls them `oneOf`, because its validators choose by the value; read literally, no such value is right.
+    """
+    if isinstance(node, list):
+        return [_overlapping(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    renamed = {"oneOf": "anyOf"} if "discriminator" not in node and "anyOf" not in node else {}
+    return {renamed.get(name, name): _overlapping(one) for name, one in node.items()}
