@@ -22,12 +22,12 @@ help: ## List the targets
 
 install: $(VENV)/.installed ## Create .venv with everything that is pinned
 
-$(VENV)/.installed: constraints/dev.txt pyproject.toml
+$(VENV)/.installed: constraints/dev.txt pyproject.toml sdk/python/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r constraints/dev.txt
 	$(if $(findstring +,$(TORCH)),,$(BIN)/python -m pip install --quiet $(TORCH_FLAGS) "$(TORCH)+cpu" 2>/dev/null ||) \
 	  $(BIN)/python -m pip install --quiet $(TORCH_FLAGS) "$(TORCH)"
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable . --editable sdk/python
 	@touch $@
 
 constraints: ## Resolve the pins again (needs uv)
@@ -52,7 +52,7 @@ TEST_ORDER := --dist loadfile --no-loadscope-reorder
 
 # Compiled once: where the environment forbids to write bytecode, each process that a test starts would compile all anew.
 test: install node-parts ## Run all tests
-	$(BIN)/python -m compileall -q service tests
+	$(BIN)/python -m compileall -q service sdk/python tests
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) $(TEST_ORDER)
 
 # What is written in TypeScript, and the tool that finds breaking changes. Each has its packages in a folder of its own.
@@ -100,6 +100,7 @@ lint: install ## Check style
 
 types: install ## Check types
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file sdk/python/pyproject.toml sdk/python/src/fitd_client tests/sdk/typed_uses.py
 
 imports: install ## Check that the rooms are layered
 	$(BIN)/lint-imports

@@ -48,6 +48,7 @@ FIRST = (
     "tests/access",
     "tests/test_commands",
     "tests/retention",
+    "tests/sdk",
 )
 LAST = ("tests/plots", "tests/spec", "tests/tables", "tests/training", "tests/inference", "tests/storage")
 
