@@ -12,10 +12,6 @@ from fitd_client import AsyncClient, Client, Conflict, FitdWarning, NotFound
 
 from tests.conftest import Service
 
-pytest.importorskip("service.registry")
-pytest.importorskip("service.exports")
-pytest.importorskip("service.predictions")
-
 DRAWN = np.random.default_rng(0)
 FRAME = pd.DataFrame({"x": DRAWN.uniform(size=60), "town": DRAWN.choice(["Bern", "Oslo"], 60)})
 FRAME["y"] = 5 * FRAME.x + (FRAME.town == "Oslo")
