@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from service.api import examples, pictures, served
 from service.api.bodies import request_body
 from service.api.context import Accept, Owner, Running
-from service.api.negotiation import CSV, JSON, PNG, SAFETENSORS, SVG, negotiate
+from service.api.negotiation import ARROW, CSV, JSON, PNG, SAFETENSORS, SVG, negotiate
 from service.api.predicting import FILES, asked_of
 from service.api.problems import documented
 from service.api.schemas import History as HistoryOut
@@ -38,7 +38,10 @@ MAX_EPOCH = 2**31 - 1
     responses={
         200: {
             "model": HistoryOut,
-            "content": {CSV: {"schema": {"type": "string"}}},
+            "content": {
+                CSV: {"schema": {"type": "string"}},
+                ARROW: {"schema": {"type": "string", "format": "binary"}},
+            },
             "description": "The series.",
         },
         **documented(401, 404, 406, 422),
@@ -65,7 +68,7 @@ def history(  # noqa: PLR0913 - one argument for each query parameter
     accept: Accept = None,
 ) -> Response:
     """Give every epoch's losses and learning rate, as recorded so far; thinned if asked."""
-    media = negotiate(accept, (JSON, CSV))
+    media = negotiate(accept, (JSON, CSV, ARROW))
     if every is not None and max_points is not None:
         hint = "Send one of the two."
         message = "`every` and `max_points` are two ways to thin the history."
@@ -74,9 +77,23 @@ def history(  # noqa: PLR0913 - one argument for each query parameter
         job = service.get(session, job_id, owner=owner)
         found = repository.history(session, job, first=first, last=last)
     found = found.every(every) if every else found.thinned(max_points) if max_points else found
-    if media == CSV:
-        return Response(_csv(found), media_type=CSV)
+    if media != JSON:
+        return Response({CSV: _csv, ARROW: _arrow}[media](found), media_type=media)
     return json_response({"object": "history", "job_id": job_id, "columns": history_columns(found)})
+
+
+def _arrow(history: History) -> bytes:
+    """Write an Arrow stream; what is no number is null, as in JSON."""
+    import pyarrow as pa
+
+    table = pa.table(
+        {name: pa.array(values, from_pandas=True) for name, values in history_columns(history).items()}
+    )
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    written: bytes = sink.getvalue().to_pybytes()
+    return written
 
 
 def _csv(history: History) -> str:

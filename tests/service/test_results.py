@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import PIL.Image
+import pyarrow as pa
+import pyarrow.ipc
 import pytest
 import safetensors.torch
 import torch
@@ -78,6 +80,18 @@ def test_history_as_csv(service: Service, job: dict[str, Any]) -> None:
     assert [int(row["epoch"]) for row in rows] == [1000, 2000, 3000]
     assert [float(row["train_loss"]) for row in rows] == [whole[999], whole[1999], whole[2999]]
     assert {row["dev_loss"] for row in rows} == {""}
+
+
+def test_history_as_arrow(service: Service, job: dict[str, Any]) -> None:
+    headers = {"Accept": "application/vnd.apache.arrow.stream"}
+    answer = service.client.get(f"/v1/jobs/{job['id']}/history?every=1000", headers=headers)
+    assert answer.headers["Content-Type"] == headers["Accept"]
+    table = pa.ipc.open_stream(answer.content).read_all()
+    whole = columns(service, job)["train_loss"]
+    assert table.column_names == ["epoch", "train_loss", "dev_loss", "learning_rate"]
+    assert table["epoch"].to_pylist() == [1000, 2000, 3000]
+    assert table["train_loss"].to_pylist() == [whole[999], whole[1999], whole[2999]]
+    assert table["dev_loss"].to_pylist() == [None] * 3
 
 
 @pytest.mark.parametrize("query", ["from=0", "to=x", "every=0", "max_points=1", "every=2&max_points=5"])
