@@ -6,6 +6,7 @@ from alembic import context
 from service.access import orm as _access  # noqa: F401 - its table joins the metadata
 from service.datasets import orm as _datasets  # noqa: F401 - its tables join the metadata
 from service.jobs import orm
+from service.registry import orm as _registry  # noqa: F401 - its tables join the metadata
 from service.sweeps import orm as _sweeps  # noqa: F401 - its tables join the metadata
 
 connection: sa.Connection = context.config.attributes["connection"]

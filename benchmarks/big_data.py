@@ -137,7 +137,7 @@ class _Memory:
                 self.most[kind] = max(self.most.get(kind, 0), resident)
 
 
-KINDS = {"service.tables.child": "reader", "spawn_main": "runner", "service api": "API"}
+KINDS = {"service.tables.child": "reader", "multiprocessing.forkserver": "runner", "service api": "API"}
 
 
 def _processes(root: int) -> Iterator[tuple[str, int]]:

@@ -24,6 +24,8 @@ from service.api import (
     groups,
     jobs,
     meta,
+    model_schemas,
+    models,
     problems,
     results,
     schemas,
@@ -62,7 +64,19 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     _guard(app, settings)
-    modules = (jobs, control, sweeps, sweep_results, datasets, results, groups, checkpoints, events, meta)
+    modules = (
+        jobs,
+        control,
+        sweeps,
+        sweep_results,
+        datasets,
+        results,
+        groups,
+        checkpoints,
+        models,
+        events,
+        meta,
+    )
     routers = [module.router for module in modules]
     for router in routers:
         app.include_router(router, dependencies=[Depends(no_unknown_parameters)])
@@ -97,8 +111,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         predictors=PredictorCache(settings.predictor_cache),
         keyring=Keyring(settings, database),
     )
-    # Torch takes a second or two to load: not before the first answer, but before the first prediction.
-    threading.Thread(target=_load_torch, name="load-torch", daemon=True).start()
+    # A prediction is small: several threads for one would only slow the others down. Torch reads it when it is loaded.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if settings.preload:
+        # Torch takes a second or two to load: not before the first answer, but before the first prediction.
+        threading.Thread(target=_load_torch, name="load-torch", daemon=True).start()
     app.state.parsing = asyncio.Semaphore(settings.parse_slots)
     await run_in_threadpool(datasets.sweep, app.state.context)
     with listen(database, settings.doorbell_dir, JOB_CHANGED) as listener:
@@ -112,12 +129,8 @@ def _load_torch() -> None:
     with contextlib.suppress(AttributeError, OSError):
         # Linux counts priority by thread: the runners, who load torch too, and requests go first.
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
-    import torch
-
     import service.inference.predictor  # noqa: F401 - its import is the purpose
 
-    # A prediction is small: several threads for one would only slow the others down.
-    torch.set_num_threads(1)
     gc.freeze()  # Torch's million objects stay: the collector need not look at them again and again.
 
 
@@ -137,6 +150,7 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
                     "name": "results",
                     "description": "What a job leaves: history, events, parameters, pictures.",
                 },
+                {"name": "models", "description": "Register fits under a name, and predict with them."},
                 {"name": "service", "description": "Health and capabilities."},
             ],
         )
@@ -164,8 +178,14 @@ def _correct(document: dict[str, Any]) -> None:
 
 def _own_schemas() -> dict[str, Any]:
     template = "#/components/schemas/{model}"
-    models = (JobSpec, SweepSpec, schemas.PredictionRequest)
-    bodies: list[Any] = [(model, "validation") for model in models]
+    sent = (
+        JobSpec,
+        SweepSpec,
+        schemas.PredictionRequest,
+        model_schemas.RegistrationRequest,
+        model_schemas.AliasRequest,
+    )
+    bodies: list[Any] = [(model, "validation") for model in sent]
     answers: list[Any] = [(problems.ProblemDetails, "serialization"), (schemas.EventMessage, "serialization")]
     _, found = models_json_schema([*bodies, *answers], ref_template=template)
     event = TypeAdapter(schemas.Event).json_schema(ref_template=template, mode="serialization")

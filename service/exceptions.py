@@ -25,6 +25,8 @@ __all__ = [
     "JobNotFound",
     "KeyNotFound",
     "LeaseLost",
+    "ModelInUse",
+    "ModelNotFound",
     "NoParameters",
     "NotAcceptable",
     "PictureNotAvailable",
@@ -120,6 +122,19 @@ class SweepNotFound(ServiceError):
 
     code = "sweep_not_found"
     hint = "GET /v1/sweeps lists the sweeps. A deleted sweep is gone for good."
+
+
+class ModelNotFound(ServiceError):
+    """There is no such model, or it has no such version or alias."""
+
+    code = "model_not_found"
+    hint = "GET /v1/models lists the models; GET /v1/models/{name}/versions lists the versions of one."
+
+
+class ModelInUse(ServiceError):
+    """Something points to the version of the model."""
+
+    code = "model_in_use"
 
 
 class InvalidDataset(InvalidRequest):

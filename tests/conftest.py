@@ -127,7 +127,13 @@ class Service:
     def __init__(self, data_dir: Path, **environment: str) -> None:
         self.data_dir = data_dir
         self._log = (data_dir.parent / f"{data_dir.name}.log").open("ab")
-        self.environment = {**os.environ, "FITD_LOG_FORMAT": "json", **environment}
+        # Most tests predict nothing: torch would be loaded for each of the many services, and used by few.
+        self.environment = {
+            **os.environ,
+            "FITD_LOG_FORMAT": "json",
+            "FITD_PRELOAD": "false",
+            **environment,
+        }
         self.process = self._start(port=0)
         self.url = self._wait_for_url()
         self.client = httpx2.Client(base_url=self.url, timeout=30)
@@ -152,7 +158,7 @@ class Service:
         return subprocess.Popen(command, env=self.environment, stderr=self._log, cwd=ROOT)
 
     def _wait_for_url(self) -> str:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while time.monotonic() < deadline and self.process.poll() is None:
             for line in self.log.splitlines():
                 if '"listening"' in line:
@@ -161,7 +167,7 @@ class Service:
         raise AssertionError(f"the service did not start:\n{self.log}")
 
     def wait_until_ready(self) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 if self.client.get("/readyz").status_code == 200:
@@ -215,9 +221,9 @@ class Service:
 
     def runner_pids(self) -> list[int]:
         """The process ids of the runners."""
-        return [
-            pid for pid, command in self.children(self.pid_of("worker")).items() if "spawn_main" in command
-        ]
+        below = self.children(self.pid_of("worker")).items()
+        nurseries = [pid for pid, command in below if "multiprocessing.forkserver" in command]
+        return [pid for nursery in nurseries for pid in self.children(nursery)]
 
     def second_worker(self, slots: int = 1) -> subprocess.Popen[bytes]:
         """Start another worker on the same folder; whoever asked for it ends it."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-__all__ = ["JOBS", "PREDICTIONS", "SWEEPS", "TUTORIAL"]
+__all__ = ["ALIASES", "JOBS", "PREDICTIONS", "REGISTRATIONS", "SWEEPS", "TUTORIAL"]
 
 TUTORIAL: dict[str, Any] = {
     "data": {
@@ -160,6 +160,23 @@ JOBS: dict[str, dict[str, Any]] = {
 PREDICTIONS: dict[str, Any] = {
     "columns": {"summary": "By column", "value": {"columns": {"x": [0.0, 0.5, 1.0]}}},
     "rows": {"summary": "By row", "value": {"rows": [{"x": 0.5}]}},
+}
+
+REGISTRATIONS: dict[str, Any] = {
+    "first": {
+        "summary": "The fit of a job, to be the one that predicts",
+        "value": {
+            "name": "calibration",
+            "job": "job_3vq2xk5m7w6nzj4b6f2p9d8s",
+            "aliases": ["champion"],
+            "description": "Fitted to the readings of May.",
+            "metadata": {"sensor": "left"},
+        },
+    },
+}
+ALIASES: dict[str, Any] = {
+    "number": {"summary": "A version by its number", "value": {"version": 2}},
+    "alias": {"summary": "Where another alias points", "value": {"version": "canary"}},
 }
 
 _SWEPT: dict[str, Any] = {

@@ -56,6 +56,8 @@ STATUS_OF: dict[type[ServiceError], int] = {
     exceptions.ColumnMismatch: 422,
     exceptions.JobNotFound: 404,
     exceptions.SweepNotFound: 404,
+    exceptions.ModelNotFound: 404,
+    exceptions.ModelInUse: 409,
     exceptions.InvalidDataset: 422,
     exceptions.DatasetNotFound: 404,
     exceptions.DatasetInUse: 409,

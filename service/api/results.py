@@ -1,41 +1,41 @@
 """What a job leaves: history, parameters, pictures, predictions."""
 
+import contextlib
 import csv
-import dataclasses
 import io
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import orjson
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from service.api import examples, pictures
-from service.api.bodies import body_of_type, parsed, request_body
+from service.api.bodies import request_body
 from service.api.context import Accept, Context, Owner, Running
-from service.api.negotiation import ARROW, CSV, JSON, NPY, PNG, SAFETENSORS, SVG, negotiate
+from service.api.negotiation import CSV, JSON, PNG, SAFETENSORS, SVG, negotiate
+from service.api.predicting import FILES, Asked, Source, answered, asked_of
 from service.api.problems import documented
 from service.api.schemas import History as HistoryOut
 from service.api.schemas import Parameters, Prediction, PredictionRequest
+from service.api.underway import CHECKPOINT_EPOCH, newest
 from service.api.views import history_columns, json_response
-from service.exceptions import ColumnMismatch, InvalidRequest, Problem
+from service.exceptions import CheckpointNotFound, InvalidRequest, Problem, StateConflict
 from service.jobs import repository, service
 from service.jobs.history import History
+from service.jobs.lifecycle import TERMINAL
 from service.jobs.orm import Job
 from service.spec.job import JobSpec
-from service.spec.packed import PackedRows, numbers_text
-from service.training.naming import unique
 
 if TYPE_CHECKING:
     from service.inference.grouped import GroupedPredictor
-    from service.inference.predictor import Predicted, Predictor
+    from service.inference.predictor import Predictor
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/v1/jobs", tags=["results"])
 
+TRIES = 3
+"""Checkpoints that are looked for until one can be read."""
 MAX_EPOCH = 2**31 - 1
 """No history is longer, and the database cannot compare with more."""
 
@@ -174,9 +174,6 @@ def plot(running: Running, owner: Owner, job_id: str, plot: pictures.Plot, accep
     return Response(pictures.render(scene, media), media_type=media)
 
 
-_FILE = {"schema": {"type": "string", "format": "binary"}}
-
-
 @router.post(
     "/{job_id}/predict",
     operation_id="predict",
@@ -184,12 +181,18 @@ _FILE = {"schema": {"type": "string", "format": "binary"}}
     responses={
         200: {
             "model": Prediction,
-            "content": {ARROW: _FILE, NPY: _FILE},
+            "content": {media: {"schema": {"type": "string", "format": "binary"}} for media in FILES},
             "description": "The predictions.",
+            "headers": {
+                CHECKPOINT_EPOCH: {
+                    "schema": {"type": "integer"},
+                    "description": "Of a job that has not ended: completed epochs at the checkpoint that predicted.",
+                }
+            },
         },
         **documented(401, 404, 406, 409, 413, 415, 422),
     },
-    openapi_extra=request_body(PredictionRequest, examples.PREDICTIONS, others=(ARROW, NPY)),
+    openapi_extra=request_body(PredictionRequest, examples.PREDICTIONS, others=FILES),
 )
 async def predict(
     running: Running, owner: Owner, job_id: str, request: Request, accept: Accept = None
@@ -197,124 +200,35 @@ async def predict(
     """Predict the target for each row, in raw units: JSON comes back in the form in which the rows were sent.
 
     Many rows are sent faster as an Arrow stream (columns by name) or as npy (a matrix in the order of the
-    features). `Accept` asks for the answer in one of the three, however the rows were sent.
+    features). CSV has the names of the features in its first line. `Accept` asks for the answer in one of the four,
+    however the rows were sent. A job that has not ended predicts by its newest checkpoint, and the answer says so.
     """
-    answer = negotiate(accept, (JSON, ARROW, NPY))
-    limits = running.settings.limits
-    media, body = await body_of_type(request, max_bytes=limits.max_body_bytes, others=(ARROW, NPY))
-    if media != JSON:
-        return await run_in_threadpool(_predict_table, running, owner, job_id, (media, body), answer)
-    asked = await parsed(body, PredictionRequest, with_rows=_with_rows)
-    return await run_in_threadpool(_predict, running, owner, job_id, asked, answer)
+    asked = await asked_of(request, accept, limits=running.settings.limits)
+    return await run_in_threadpool(_predict, running, owner, job_id, asked)
 
 
-def _predict(running: Context, owner: str, job_id: str, asked: PredictionRequest, answer: str) -> Response:
-    columns = _columns(asked)
-    predictor = _predictor_of(running, owner, job_id)
-    # No rows name no columns, and none are missing.
-    columns = (
-        dict.fromkeys(predictor.feature_names, ()) if asked.rows is not None and not asked.rows else columns
-    )
-    found = _predicted(predictor, columns, by_row=asked.rows is not None)
-    if answer != JSON:
-        return _file(found, answer)
-    if asked.rows is None:
-        return _by_column(found, job_id)
-    rows = _as_rows(found, count=len(asked.rows))
-    return json_response({"object": "prediction", "job_id": job_id, "rows": rows})
+def _predict(running: Context, owner: str, job_id: str, asked: Asked) -> Response:
+    return answered(asked, *_predictor_of(running, owner, job_id))
 
 
-def _predict_table(
-    running: Context, owner: str, job_id: str, sent: tuple[str, bytes], answer: str
-) -> Response:
-    """Predict rows that came as a file."""
-    from service.inference import exchange
-
-    media, body = sent
-    limits = running.settings.limits
-    # A number takes at least a byte of each file but those of truth values: no body holds more than this many.
-    bounds = exchange.Bounds(rows=limits.max_rows, numbers=limits.max_body_bytes)
-    predictor = _predictor_of(running, owner, job_id)
-    columns = (
-        exchange.from_arrow(body, bounds=bounds)
-        if media == ARROW
-        else exchange.from_npy(body, feature_names=predictor.feature_names, bounds=bounds)
-    )
-    found = predictor.predict(columns)
-    return _by_column(found, job_id) if answer == JSON else _file(found, answer)
+def _predictor_of(running: Context, owner: str, job_id: str) -> "tuple[Predictor | GroupedPredictor, Source]":
+    """Find what predicts; again, where a training goes on so fast that a checkpoint is replaced before it is read."""
+    for _ in range(TRIES):
+        with contextlib.suppress(CheckpointNotFound), running.database.read() as session:
+            job = service.get(session, job_id, owner=owner)
+            if job.status not in TERMINAL:
+                return _underway(running, session, job)
+            # An id is never used twice and parameters never change: the id is key enough.
+            predictor = running.predictors.get(job.id, lambda: _predictor(session, job))  # noqa: B023 - called at once
+            return predictor, Source({"job_id": job_id})
+    raise StateConflict("The job's checkpoints change faster than they can be read.", hint="Ask again.")
 
 
-def _predictor_of(running: Context, owner: str, job_id: str) -> "Predictor | GroupedPredictor":
-    with running.database.read() as session:
-        job = service.get(session, job_id, owner=owner)
-        # An id is never used twice and parameters never change: the id is key enough.
-        return running.predictors.get(job.id, lambda: _predictor(session, job))
+def _underway(running: Context, session: Session, job: Job) -> "tuple[Predictor | GroupedPredictor, Source]":
+    from service.inference.grouped import predictor_of
 
-
-def _file(found: "Predicted", media: str) -> Response:
-    from service.inference import exchange
-
-    write = {ARROW: exchange.to_arrow, NPY: exchange.to_npy}[media]
-    return Response(write(found), media_type=media)
-
-
-def _by_column(found: "Predicted", job_id: str) -> Response:
-    groups = {"probabilities": found.probabilities, "std": found.std}
-    answer = {"object": "prediction", "job_id": job_id, "columns": _as_json(found.columns)}
-    return json_response(answer | {title: _as_json(some) for title, some in groups.items() if some})
-
-
-def _as_json(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """Write arrays piece by piece: a million numbers at once would hold up all other requests."""
-    return {
-        name: orjson.Fragment(numbers_text(values)) if isinstance(values, np.ndarray) else values
-        for name, values in columns.items()
-    }
-
-
-def _as_rows(found: "Predicted", *, count: int) -> list[dict[str, Any]]:
-    columns = _lists(found.columns)
-    beside = {"probabilities": _lists(found.probabilities), "std": _lists(found.std)}
-    beside = {title: some for title, some in beside.items() if some}
-    # A target column may be called `std`: it keeps its name, and what stands beside it takes another.
-    titles = unique((*columns, *beside))[len(columns) :]
-    return [
-        {name: values[row] for name, values in columns.items()}
-        | {
-            title: {name: values[row] for name, values in some.items()}
-            for title, some in zip(titles, beside.values(), strict=True)
-        }
-        for row in range(count)
-    ]
-
-
-def _lists(columns: Mapping[str, Any]) -> dict[str, list[Any]]:
-    return {
-        name: values.tolist() if isinstance(values, np.ndarray) else values
-        for name, values in columns.items()
-    }
-
-
-def _predicted(
-    predictor: "Predictor | GroupedPredictor", columns: Mapping[str, Sequence[Any]], *, by_row: bool
-) -> "Predicted":
-    """Predict; where rows were sent, point to the first of them instead of to a column that was not sent."""
-    try:
-        return predictor.predict(columns)
-    except ColumnMismatch as error:
-        if not by_row:
-            raise
-        raise ColumnMismatch(
-            [dataclasses.replace(p, pointer=_in_rows(p.pointer)) for p in error.problems]
-        ) from None
-
-
-def _in_rows(pointer: str | None) -> str:
-    """Turn a pointer into columns, `/columns/x/3`, into one into rows: `/rows/3/x`."""
-    tokens = (pointer or "").removeprefix("/columns").split("/")[1:]
-    if len(tokens) > 1 and tokens[-1].isdecimal():
-        return f"/rows/{tokens[-1]}/{'/'.join(tokens[:-1])}"
-    return "/".join(["/rows/0", *tokens])
+    found = newest(session, job, settings=running.settings)
+    return running.predictors.get(found.key, lambda: predictor_of(*found.load(session))), found.source
 
 
 def _predictor(session: Session, job: Job) -> "Predictor | GroupedPredictor":
@@ -322,26 +236,3 @@ def _predictor(session: Session, job: Job) -> "Predictor | GroupedPredictor":
 
     stored = service.parameters_of(session, job)
     return predictor_of(_spec_of(session, job), stored.data)
-
-
-def _with_rows(asked: PredictionRequest, rows: PackedRows) -> PredictionRequest:
-    return asked.model_copy(update={"columns": None, "rows": rows})
-
-
-def _columns(asked: PredictionRequest) -> Mapping[str, Sequence[Any]]:
-    if (asked.columns is None) == (asked.rows is None):
-        message = "A prediction needs either columns or rows, and not both."
-        raise InvalidRequest([Problem("", "missing", message, 'As in {"columns": {"x": [0.5]}}.')])
-    if asked.columns is not None:
-        return asked.columns
-    if isinstance(asked.rows, PackedRows):
-        return asked.rows.columns
-    rows = asked.rows or []
-    names = rows[0].keys() if rows else ()
-    for number, row in enumerate(rows):
-        if row.keys() != names:
-            message = f"Row {number} does not have the same columns as row 0."
-            raise InvalidRequest(
-                [Problem(f"/rows/{number}", "ragged_rows", message, "Give every row every feature.")]
-            )
-    return {name: [row[name] for row in rows] for name in names}

@@ -383,6 +383,14 @@ class PredictionRequest(BaseModel):
 Value = float | str | list[int] | None
 
 
+class CheckpointPlace(Wire):
+    """The checkpoint that a prediction was made from."""
+
+    number: int
+    epoch: int
+    """Completed epochs at that moment."""
+
+
 class Prediction(Wire):
     """The predictions in raw units, in the form in which the rows were sent.
 
@@ -391,6 +399,15 @@ class Prediction(Wire):
 
     object: Literal["prediction"]
     job_id: str
+    """The job that trained the parameters."""
+    model: str | None = None
+    """The registered model, where one was asked."""
+    version: int | None = None
+    """The version of that model that predicted."""
+    model_id: str | None = None
+    """Id of that version."""
+    checkpoint: CheckpointPlace | None = None
+    """Of a job that has not ended: the newest checkpoint, whose parameters predicted."""
     columns: dict[str, list[Value]] | None = None
     """By target column: numbers, or the classes themselves."""
     probabilities: dict[str, Series] | None = None

@@ -21,13 +21,20 @@ from service.jobs import attempts, causes
 from service.jobs.attempts import JobRef
 from service.jobs.lifecycle import ACTIVE
 from service.jobs.orm import Checkpoint, Job
+from service.registry.orm import Model
 from service.settings import Settings
 from service.sweeps.orm import Sweep
 from service.tables.files import sync_folder
 
 __all__ = ["Restored", "restore"]
 
-USED: dict[str, type[Base]] = {"jobs": Job, "datasets": Dataset, "api_keys": ApiKey, "sweeps": Sweep}
+USED: dict[str, type[Base]] = {
+    "jobs": Job,
+    "datasets": Dataset,
+    "api_keys": ApiKey,
+    "sweeps": Sweep,
+    "models": Model,
+}
 """The tables of which one row makes a database one in use."""
 EVENT_GAP = 10**9
 """Event ids go on so far above those of the backup: whoever follows a job from an event that was told after

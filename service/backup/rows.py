@@ -10,13 +10,21 @@ from service.access import orm as _access  # noqa: F401 - its table joins the me
 from service.datasets import orm as _datasets  # noqa: F401 - its tables join the metadata
 from service.db import Base
 from service.jobs import orm as _jobs  # noqa: F401 - its tables join the metadata
+from service.registry import orm as _registry  # noqa: F401 - its tables join the metadata
 from service.sweeps import orm as _sweeps  # noqa: F401 - its tables join the metadata
 
 __all__ = ["copy", "counters", "counts", "set_counters", "tables"]
 
 AT_ONCE = 500
 """Rows that are held in memory."""
-FEW_AT_ONCE = {"job_parameters": 4, "job_specs": 20, "dataset_schemas": 20, "sweeps": 20}
+FEW_AT_ONCE = {
+    "artifacts": 4,
+    "job_parameters": 4,
+    "job_specs": 20,
+    "dataset_schemas": 20,
+    "model_versions": 20,
+    "sweeps": 20,
+}
 """The same of tables whose rows may have megabytes."""
 
 

@@ -26,7 +26,7 @@ from service.tables.arrow_values import Ragged, is_list, nested, scalar
 from service.tables.frame import Array
 from service.training.naming import unique
 
-__all__ = ["Bounds", "from_arrow", "from_npy", "to_arrow", "to_npy"]
+__all__ = ["Bounds", "from_arrow", "from_npy", "numbers_of", "tabled", "to_arrow", "to_npy"]
 
 Columns = dict[str, Sequence[Any] | Array]
 _NPY_HEADERS: dict[tuple[int, int], Callable[..., Any]] = {
@@ -160,7 +160,7 @@ def _column(name: str, parts: Sequence[Any], kind: Any, bounds: Bounds) -> Seque
     if how is None or how.dtype is None or pt.is_dictionary(kind):
         raise _unsupported(name, kind)
     numbers = [_with_gaps(part, how.convert) for part in parts]
-    return _numbers(name, np.concatenate([np.empty(0), *numbers]))
+    return numbers_of(name, np.concatenate([np.empty(0), *numbers]))
 
 
 def _texts(part: Any) -> list[str | None]:  # noqa: ANN401 - Arrow
@@ -194,7 +194,12 @@ def _with_gaps(part: Any, convert: Callable[[Any], Any]) -> Array:  # noqa: ANN4
     return found
 
 
-def _numbers(name: str, array: Array) -> PackedNumbers:
+def numbers_of(name: str, array: Array) -> PackedNumbers:
+    """Take an array for a column of numbers; NaN is a missing one.
+
+    Raises:
+        InvalidRequest: One is infinite.
+    """
     found = np.array(array, dtype=np.float64)
     infinite = np.flatnonzero(np.isinf(found))
     if len(infinite):
@@ -265,7 +270,7 @@ def _field_values(name: str, array: Array) -> Sequence[Any] | Array:
     if array.dtype.kind == "U":
         texts: list[Any] = array.tolist()
         return texts
-    return _numbers(name, array) if array.ndim == 1 else array.astype(np.float64)
+    return numbers_of(name, array) if array.ndim == 1 else array.astype(np.float64)
 
 
 @contextmanager
@@ -288,15 +293,22 @@ def _unsupported(name: str, kind: Any) -> InvalidRequest:  # noqa: ANN401 - Arro
     return InvalidRequest([Problem(pointer_to("columns", name), "unsupported_type", message, hint)])
 
 
-def to_arrow(found: Predicted) -> bytes:
-    """Write predictions as an Arrow stream.
+def tabled(found: Predicted) -> tuple[list[str], list[Any]]:
+    """Give predictions as one table: the targets, then `probabilities.<class>` and `std.<target>` where there are any.
 
-    Columns are the targets, then `probabilities.<class>` and `std.<target>` where there are any.
+    Returns:
+        The names, each only once, and the columns.
     """
     beside = {"probabilities": found.probabilities, "std": found.std}
     columns = [*found.columns.values(), *(values for some in beside.values() for values in some.values())]
     names = unique([*found.columns, *(f"{title}.{name}" for title, some in beside.items() for name in some)])
-    batch = pa.record_batch([pa.array(values) for values in columns], names=list(names))
+    return list(names), columns
+
+
+def to_arrow(found: Predicted) -> bytes:
+    """Write predictions as an Arrow stream, with the columns of `tabled`."""
+    names, columns = tabled(found)
+    batch = pa.record_batch([pa.array(values) for values in columns], names=names)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)

@@ -13,6 +13,7 @@ from service.spec.job import JobSpec
 from service.spec.pointers import pointer_to
 from service.tables.frame import Array
 from service.training import weights
+from service.training.groups.grouping import Label
 from service.training.groups.models import GroupModels, are_grouped
 
 __all__ = ["GroupedPredictor", "predictor_of"]
@@ -23,6 +24,7 @@ class GroupedPredictor:
 
     Attributes:
         feature_names: The columns it needs: that of the groups, and the features.
+        predictor: Predicts with the parameters of one group at a time; None where no group has a model.
     """
 
     def __init__(self, spec: JobSpec, parameters: bytes) -> None:
@@ -37,11 +39,21 @@ class GroupedPredictor:
         self.feature_names = (models.column, *spec.data.feature_names())
         self._lock = threading.Lock()
         """There is one network for all models, with the parameters of one at a time."""
-        self._predictor: Predictor | None = None
+        self.predictor: Predictor | None = None
         if models.preparation is not None:
             some = models.trained[0]
             own = weights.to_bytes(_separate(models, some), models.preparation_of(some))
-            self._predictor = Predictor(spec, own)
+            self.predictor = Predictor(spec, own)
+
+    @property
+    def column(self) -> str:
+        """The column that tells the groups apart."""
+        return self._models.column
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """What the groups that have a model are called."""
+        return tuple(self._models.labels[group] for group in self._models.trained)
 
     def predict(self, columns: Mapping[str, Sequence[Any] | Array]) -> Predicted:
         """Predict each row by the model of its group.
@@ -54,23 +66,23 @@ class GroupedPredictor:
                 group that the training did not have, or that has no model.
         """
         groups = self._groups_of(columns)
-        if self._predictor is None:
+        if self.predictor is None:
             return Predicted({})  # There are no rows: each would be of a group without a model.
         rest = {name: values for name, values in columns.items() if name != self._models.column}
-        arrays = self._predictor.arrays(rest)
+        arrays = self.predictor.arrays(rest)
         if any(len(values) != len(groups) for values in arrays.values()):
             message = "The columns differ in length."
             raise ColumnMismatch([Problem("/columns", "ragged_columns", message, "Give all one length.")])
         if not len(groups):
-            return self._predictor.predict_arrays(arrays)
+            return self.predictor.predict_arrays(arrays)
         order = np.argsort(groups, kind="stable")
         cuts = np.flatnonzero(np.diff(groups[order])) + 1
         parts = []
         with self._lock:
             for rows in np.split(order, cuts):
-                self._take_on(self._predictor, int(groups[rows[0]]))
+                self._take_on(self.predictor, int(groups[rows[0]]))
                 parts.append(
-                    self._predictor.predict_arrays({name: values[rows] for name, values in arrays.items()})
+                    self.predictor.predict_arrays({name: values[rows] for name, values in arrays.items()})
                 )
         return _joined(parts, order)
 

@@ -175,6 +175,7 @@ class Trainer:
         self._runs: list[Run] = []
         self._kept: _Candidate | None = None
         self._training: Training | None = None
+        self._preparation: Preparation | None = None
         self._stop: str | None = None
         self._resumed: Mapping[str, Any] | None = None
         self.engine: Engine | None = None
@@ -208,6 +209,7 @@ class Trainer:
             self._enter("preparing", number)
             try:
                 setting = self._setting(number)
+                self._preparation = setting.preparation
                 self._training = training = self._begun(number, setting)
             except Stop as stop:
                 if not self._runs:
@@ -230,6 +232,8 @@ class Trainer:
             "runs": [dataclasses.asdict(run) for run in self._runs],
             "kept": None if kept is None else {"number": kept.number, "tensors": kept.tensors},
             "training": self._training.state_dict(),
+            # The training itself fits it again; whoever predicts from here has no rows.
+            "preparation": None if self._preparation is None else self._preparation.model_dump_json(),
             "engine": self.engine.name if self.engine else None,
             "randomness": randomness.state_dict(self._device),
         }

@@ -1,13 +1,12 @@
 """The local executor: one warm process for each slot, replaced when it dies."""
 
-import multiprocessing
 import os
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerProcess
 from typing import Any
 
 import structlog
@@ -15,24 +14,23 @@ import structlog
 from service.jobs.attempts import JobRef
 from service.worker.executor import Assignment, Exit, ExitKind, Resources
 from service.worker.messages import Done, Drain, GiveWay, Ready, Run
+from service.worker.nursery import Nursery
 
 __all__ = ["LocalExecutor"]
 
 logger = structlog.get_logger(__name__)
 
-# Spawned, never forked: a fork after threads or CUDA can hang or corrupt the child.
-_CONTEXT = multiprocessing.get_context("spawn")
 RESTART_SECONDS = 1.0
 """After a process that died before it was ever warm, the next is not started sooner than this."""
 WARMING_AT_ONCE = max(1, (os.cpu_count() or 1) // 2)
-"""Loading torch keeps a core busy for seconds: started all at once, the first would be warm as late as the last."""
+"""Warming up keeps a core busy: started all at once, the first would be warm as late as the last."""
 
 
 @dataclass
 class _Slot:
     """One runner process and what it is doing."""
 
-    process: SpawnProcess
+    process: ForkServerProcess
     pipe: Connection
     warm: bool = False
     leaving: bool = False
@@ -52,16 +50,23 @@ class _Slot:
 class LocalExecutor:
     """Runs each assignment in a process of its own on this machine; the processes stay warm between them."""
 
-    def __init__(self, *, slots: int, target: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    def __init__(
+        self,
+        *,
+        slots: int,
+        target: Callable[..., None],
+        arguments: tuple[Any, ...],
+        preload: str = "service.worker.preloaded",
+    ) -> None:
         """Start the first processes; `poll` starts the rest as they get warm.
 
         Args:
             slots: How many processes to keep.
             target: The runner's main function; it gets its end of the pipe and the arguments.
             arguments: Picklable.
+            preload: A module that all processes need, loaded once for all.
         """
-        self._target = target
-        self._arguments = arguments
+        self._nursery = Nursery(target=target, arguments=arguments, preload=preload)
         self._about: dict[str, Any] = {}
         self._exits: list[Exit] = []
         self._wanted = slots
@@ -118,11 +123,13 @@ class LocalExecutor:
         return self._about
 
     def waitables(self) -> list[Any]:
-        """Give the pipes and the process sentinels."""
-        return [thing for slot in self._slots for thing in (slot.pipe, slot.process.sentinel)]
+        """Give the pipes and the process sentinels, and what tells of new processes."""
+        slots = [thing for slot in self._slots for thing in (slot.pipe, slot.process.sentinel)]
+        return [*slots, self._nursery.news]
 
     def close(self, drain_seconds: float) -> list[Exit]:
         """Drain all slots; those that are not gone in time are killed, and their jobs reported crashed."""
+        self._nursery.close()
         for slot in self._slots:
             self._send(slot, Drain())
         deadline = time.monotonic() + drain_seconds
@@ -145,22 +152,15 @@ class LocalExecutor:
                 self._bury(slot)
 
     def _fill(self) -> None:
-        """Start what is missing, a few at a time."""
+        """Take in what was started, and start what is missing, a few at a time."""
+        self._slots += [_Slot(process=one.process, pipe=one.pipe) for one in self._nursery.born()]
         if time.monotonic() < self._spawn_due:
             return
-        warming = sum(not slot.warm for slot in self._slots)
-        missing = self._wanted - len(self._slots)
-        self._slots += [self._spawn() for _ in range(min(missing, WARMING_AT_ONCE - warming))]
-
-    def _spawn(self) -> _Slot:
-        ours, theirs = _CONTEXT.Pipe()
-        process = _CONTEXT.Process(
-            target=self._target, args=(theirs, *self._arguments), name="fitd-runner", daemon=True
-        )
-        process.start()
-        # With our copy of their end closed, each side sees the other's death as end of file.
-        theirs.close()
-        return _Slot(process=process, pipe=ours)
+        expected = self._nursery.expected
+        warming = sum(not slot.warm for slot in self._slots) + expected
+        missing = self._wanted - len(self._slots) - expected
+        for _ in range(min(missing, WARMING_AT_ONCE - warming)):
+            self._nursery.order()
 
     def _listen(self, slot: _Slot) -> None:
         try:

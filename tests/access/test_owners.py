@@ -15,6 +15,8 @@ NOWHERE = {
     "job_id": "job_" + "a" * 24,
     "dataset_id": "ds_" + "a" * 24,
     "sweep_id": "sweep_" + "a" * 24,
+    "name": "no-model",
+    "alias": "champion",
 }
 """Ids as the service makes them, of nothing."""
 CSV = b"x,y\n" + b"".join(b"%d,%d\n" % (n, 5 * n + 7 + n % 3) for n in range(20))
@@ -52,7 +54,15 @@ class Household:
         swept = self.has.post("/v1/sweeps", json=sweep, headers={"Prefer": "wait=30"}).json()
         assert swept["status"] == "succeeded", swept
         self.spec = spec
-        self.ids = {"job_id": job["id"], "dataset_id": dataset["id"], "sweep_id": swept["id"]}
+        model = {"name": "secret-model", "job": job["id"], "aliases": ["champion"]}
+        assert self.has.post("/v1/models", json=model).status_code == 201
+        self.ids = {
+            "job_id": job["id"],
+            "dataset_id": dataset["id"],
+            "sweep_id": swept["id"],
+            "name": "secret-model",
+            "alias": "champion",
+        }
 
     def operations(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Every operation with an id in its path, each picture by itself."""
@@ -112,7 +122,12 @@ def test_every_id_of_another_owner_is_as_if_it_did_not_exist(household: Househol
         walked += 1
     assert walked >= 18
     # All of it is still there, for whom it belongs to.
-    for path in ("/v1/jobs/{job_id}", "/v1/jobs/{job_id}/parameters", "/v1/datasets/{dataset_id}"):
+    for path in (
+        "/v1/jobs/{job_id}",
+        "/v1/jobs/{job_id}/parameters",
+        "/v1/datasets/{dataset_id}",
+        "/v1/models/{name}/versions/{alias}",
+    ):
         assert household.has.get(path.format(**household.ids)).status_code == 200
 
 
@@ -140,13 +155,18 @@ def test_the_owner_gets_something_else_from_each_of_them(household: Household) -
 def test_lists_and_filters_show_only_what_is_ones_own(household: Household) -> None:
     filtered = [f"{path}{query}" for path in ("/v1/jobs", "/v1/sweeps") for query in FILTERS]
     of_sweep = "/v1/jobs?sweep={sweep_id}".format(**household.ids)
-    for path in (*filtered, of_sweep, "/v1/datasets"):
+    for path in (*filtered, of_sweep, "/v1/datasets", "/v1/models"):
         assert household.looks.get(path).json()["data"] == []
         assert household.has.get(path).json()["data"]
 
 
 def test_a_cursor_of_another_owner_is_none(household: Household) -> None:
-    for path, name in (("/v1/jobs", "job_id"), ("/v1/datasets", "dataset_id"), ("/v1/sweeps", "sweep_id")):
+    for path, name in (
+        ("/v1/jobs", "job_id"),
+        ("/v1/datasets", "dataset_id"),
+        ("/v1/sweeps", "sweep_id"),
+        ("/v1/models", "name"),
+    ):
         answers = [household.looks.get(path, params={"after": ids[name]}) for ids in (household.ids, NOWHERE)]
         texts = [_without_ids(a.text, ids) for a, ids in zip(answers, (household.ids, NOWHERE), strict=True)]
         assert answers[0].status_code == 422

@@ -27,6 +27,7 @@ from service.jobs.lifecycle import Status, StopReason
 from service.jobs.orm import Job
 from tests.conftest import SYSTEMS
 from tests.jobs.desk import CANCELLED, FAILED, Desk, progress
+from tests.registry.model_desk import ModelDesk
 from tests.retention.household import Household
 from tests.sweeps.sweep_desk import SweepDesk
 
@@ -44,6 +45,7 @@ def furnish(house: Household) -> dict[str, Any]:
     with house.database.write() as session:
         access.create(session, access.NewKey(name="ci", owner="ann", scopes=[Scope.READ]))
     sweep(house)
+    ModelDesk(house.database).register("line", done, aliases=["champion"], metadata={"team": "ß"})
     gone = house.submit()  # What is deleted has had its numbers all the same.
     house.cancel(gone)
     house.delete(gone)

@@ -18,7 +18,19 @@ HERE = {"torch": "2.13", "threads": 1}
 ELSEWHERE = {"torch": "2.13", "threads": 2}
 ENGINE = {"name": "eager", "reason": "The spec asks for it."}
 
-NOT_OF_JOBS = {"jobs", "workers", "datasets", "dataset_schemas", "api_keys", "sweeps", "sweep_trials"}
+NOT_OF_JOBS = {
+    "jobs",
+    "workers",
+    "datasets",
+    "dataset_schemas",
+    "api_keys",
+    "sweeps",
+    "sweep_trials",
+    "models",
+    "model_versions",
+    "model_aliases",
+    "artifacts",
+}
 """Tables whose rows belong to no job, or are jobs."""
 
 SUCCEEDED = Ended(Status.SUCCEEDED, StopReason.COMPLETED, result={"train_loss": 1.0}, parameters=b"tensors")

@@ -42,6 +42,11 @@ def stubborn(pipe: Connection) -> None:
     time.sleep(600)
 
 
+def late(pipe: Connection) -> None:
+    """Never gets warm."""
+    time.sleep(600)
+
+
 def stillborn(pipe: Connection, births: Path) -> None:
     """Dies before it is warm, and leaves a line."""
     with births.open("a") as file:

@@ -13,6 +13,7 @@ from service.jobs.attempts import JobRef
 from service.worker import local
 from service.worker.executor import Assignment, Exit, ExitKind
 from service.worker.local import LocalExecutor
+from service.worker.nursery import Nursery
 from tests.worker import runners
 
 DEADLINE = 60.0
@@ -54,7 +55,8 @@ def start() -> Iterator[Callable[..., Running]]:
     started: list[Running] = []
 
     def begin(target: Callable[..., None], *arguments: object, slots: int = 1) -> Running:
-        started.append(Running(LocalExecutor(slots=slots, target=target, arguments=arguments)))
+        executor = LocalExecutor(slots=slots, target=target, arguments=arguments, preload=runners.__name__)
+        started.append(Running(executor))
         return started[-1]
 
     yield begin
@@ -196,10 +198,11 @@ def test_a_process_that_dies_before_it_is_warm_is_not_tried_again_at_once(
 ) -> None:
     monkeypatch.setattr(local, "RESTART_SECONDS", 3600.0)
     running = start(runners.stillborn, tmp_path / "births")
-    running.until(lambda: running.executor._slots == [])
+    running.until(lambda: births_in(tmp_path / "births") == 1 and running.executor._slots == [])
     for _ in range(10):
         running.executor.poll()
     assert running.executor._slots == []
+    assert running.executor._nursery.expected == 0
     assert births_in(tmp_path / "births") == 1
 
 
@@ -231,10 +234,35 @@ def test_closing_kills_the_stubborn_and_tells_their_jobs_as_crashed(start: Start
 
 
 def test_closing_before_anything_is_warm_leaves_no_process(start: Start) -> None:
-    running = start(runners.obedient)
+    running = start(runners.late)
+    running.until(lambda: bool(running.executor._slots))
     (process,) = [slot.process for slot in running.executor._slots]
     assert running.close(DEADLINE) == []
     assert not process.is_alive()
+
+
+def test_a_process_that_is_born_after_closing_is_ended(start: Start) -> None:
+    nursery = Nursery(target=runners.late, arguments=(), preload=runners.__name__)
+    nursery.order()
+    nursery.close()
+    wait([nursery.news], timeout=DEADLINE)
+    (newborn,) = nursery.born()
+    newborn.process.join(DEADLINE)
+    assert newborn.process.exitcode == -signal.SIGKILL
+
+
+def test_the_death_of_the_process_that_forks_is_survived(start: Start) -> None:
+    running = start(runners.obedient)
+    running.until_free(1)
+    (slot,) = running.executor._slots
+    parent = int(Path(f"/proc/{slot.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    assert parent != os.getpid()
+    os.kill(parent, signal.SIGKILL)
+    # Its children can no longer be told from dead ones: each is replaced.
+    running.until(lambda: slot not in running.executor._slots)
+    running.until_free(1)
+    running.executor.start(Assignment((JobRef("next", 1),)))
+    assert running.ended("next") == ExitKind.RETURNED
 
 
 def test_a_process_that_leaves_after_a_job_is_replaced_and_nothing_is_counted_as_crashed(

@@ -179,6 +179,8 @@ class QuadraticTraining:
         """Give where the walk stands, and in which bowls: the rows need not be read again."""
         velocity = self.velocity
         return {
+            # The walk itself needs none of it: it is for whoever predicts from here, as of every engine.
+            "network": {name: tensor.detach() for name, tensor in self.network.named_parameters()},
             "away": torch.from_numpy(np.ascontiguousarray(self.away)),
             "velocity": None if velocity is None else torch.from_numpy(np.ascontiguousarray(velocity)),
             "before": torch.from_numpy(np.ascontiguousarray(self._before)),

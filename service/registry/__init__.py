@@ -1,0 +1,1 @@
+"""Registered models: names whose versions outlive the jobs that trained them."""
