@@ -154,6 +154,17 @@ class Client(Sync, _Opened, Training[Job, Sweep], Keeping[Dataset, Model, BatchP
         if hasattr(self, "_connection"):
             self.close()
 
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        # A copy of whatever holds a client, such as a clone of an estimator, asks the same service.
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # A key is a secret: it is taken from the environment again.
+        return type(self), (LOCAL if self._local is not None else self.url,)
+
     def __enter__(self) -> Self:
         return self
 

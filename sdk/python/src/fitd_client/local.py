@@ -102,8 +102,10 @@ class LocalService:
         raise self._not_started()
 
     def _not_started(self) -> LocalServiceError:
-        said = self._log.read_text("utf-8", "replace").strip().splitlines()[-5:]
-        return LocalServiceError("fitd does not start here:\n" + "\n".join(said))
+        said = self._log.read_text("utf-8", "replace").strip().splitlines()
+        # What it has to say to people is no line of its log.
+        plain = [line for line in said if not line.startswith("{")]
+        return LocalServiceError("\n".join(["fitd does not start here:", *(plain or said)[-5:]]))
 
     @property
     def pid(self) -> int:
