@@ -94,7 +94,11 @@ class Guarded(TyperGroup):
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as typer has it
         """Run the command that was asked for."""
         try:
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            finally:
+                # Here, and not at the end of the process: there nobody could tell of a pipe that is closed.
+                sys.stdout.flush()
         except _EXPECTED as error:
             if isinstance(error, BrokenPipeError):
                 _drop_output()

@@ -84,8 +84,8 @@ def _fit(  # noqa: PLR0913 - one option for each thing that one may say
 
     Writes the id of the job; with --wait or --watch, what came out.
     """
-    base = read_spec(spec) if spec else {}
     _check_sources(data, spec)
+    base = read_spec(spec) if spec else {}
     rows = _rows(
         read_table(data, form=form, category=category or ()),
         base,

@@ -56,7 +56,7 @@ def _row(model: answers.Model) -> tuple[object, ...]:
 
 
 def _aliases(aliases: dict[str, int]) -> str:
-    return ", ".join(f"{alias}={version}" for alias, version in aliases.items())
+    return ", ".join(f"{alias}={version}" for alias, version in sorted(aliases.items()))
 
 
 def _show(
