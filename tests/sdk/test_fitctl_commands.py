@@ -167,7 +167,7 @@ def test_jobs_are_paused_resumed_cancelled_and_removed(fitctl: Fitctl, spec: Pat
     assert [row.split()[0] for row in ran.out.splitlines()] == [first, second]
     assert "job_not_found" in ran.err
     ended = fitctl("watch", first, code=1)
-    assert "has ended cancelled" in ended.err
+    assert "It has ended cancelled. (cancelled)" in ended.err
     fitctl("watch", second, code=1)
     assert fitctl("rm", first, second, "--json").json == [
         {"id": first, "status": "removed"},

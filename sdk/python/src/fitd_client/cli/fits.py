@@ -200,7 +200,7 @@ def _sweep(
     if watch or wait or session.is_passing:
         finish_sweep(session, sweep, timeout=timeout)
         show_sweep(session, sweep)
-        end_as(session, sweep)
+        end_as(sweep)
     elif session.screen.json:
         session.screen.document(sweep.answer)
     else:

@@ -70,7 +70,7 @@ def _watch(session: Session, *, id: Id, timeout: Timeout = None) -> None:  # noq
         _follow(session, work, timeout=timeout)
     else:
         raise UnreadableData(f"{id} is nothing that can be watched: jobs and sweeps can.")
-    end_as(session, work)
+    end_as(work)
 
 
 def _follow(session: Session, job: Job, *, timeout: float | None) -> None:

@@ -1,6 +1,7 @@
 """What `fitctl` writes: results on standard output, everything else on standard error."""
 
 import csv
+import io
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -63,6 +64,9 @@ class Screen:
     """
 
     def __init__(self, *, as_json: bool, no_color: bool, quiet: bool) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # Not every terminal has every character.
         # Markup, emoji codes and highlighting would change what names of jobs say.
         options: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
         if no_color:

@@ -3,16 +3,13 @@
 import time
 from typing import Any
 
-import typer
 from rich.console import Console
 
 from fitd_client import answers
-from fitd_client.cli.exits import Exit
-from fitd_client.cli.plain import paragraph
 from fitd_client.cli.session import Session
 from fitd_client.cli.shown import job_facts
 from fitd_client.cli.watching import Curves, Lines, View, follow
-from fitd_client.errors import WaitTimeout
+from fitd_client.errors import JobFailed, SweepFailed, WaitTimeout
 from fitd_client.jobs import Job
 from fitd_client.progress import Bar
 from fitd_client.sweeps import Sweep
@@ -20,6 +17,7 @@ from fitd_client.sweeps import Sweep
 __all__ = ["end_as", "finish_job", "finish_sweep", "goes_on", "view_of"]
 
 _POLL_SECONDS = 20.0
+_WIDE, _BAR = 80, 34
 _WATCHED_POLL_SECONDS = 0.4
 
 
@@ -55,7 +53,14 @@ def _waited(session: Session, work: Any, *, timeout: float | None) -> None:  # n
             wait = min(left, _WATCHED_POLL_SECONDS if bar.is_on else _POLL_SECONDS)
             content = session.client.request("GET", work.path, params={"wait": f"{wait:.3f}"})
             work.answer = type(work.answer).model_validate_json(content)
-            bar.show(work.id, *_progress(work.answer))
+            _show(bar, work, width=session.screen.err.width)
+
+
+def _show(bar: Bar, work: Any, *, width: int) -> None:  # noqa: ANN401 - of several kinds
+    """Show how far it is, in one line: what a terminal breaks, it cannot write over."""
+    title = work.id if width >= _WIDE else ""
+    fraction, text = _progress(work.answer)
+    bar.show(title, fraction, text[: max(width - len(title) - _BAR, 0)])
 
 
 def _progress(answer: answers.Job | answers.Sweep) -> tuple[float, str]:
@@ -71,7 +76,7 @@ def finish_job(session: Session, job: Job, *, watch: bool, timeout: float | None
     """Wait for the end of a job, write what came out, and end as the job has ended.
 
     Raises:
-        typer.Exit: The job has not succeeded.
+        JobFailed: The job has not succeeded.
         WaitTimeout: The time is over; the job goes on.
     """
     try:
@@ -88,7 +93,7 @@ def finish_job(session: Session, job: Job, *, watch: bool, timeout: float | None
         session.screen.line(job.id)
     else:
         session.screen.facts(job_facts(job.answer))
-    end_as(session, job)
+    end_as(job)
 
 
 def finish_sweep(session: Session, sweep: Sweep, *, timeout: float | None) -> None:
@@ -110,17 +115,16 @@ def goes_on(session: Session, work: Any) -> None:  # noqa: ANN401 - of several k
     session.screen.err.print(f"\n{told} fitctl watch {work.id} follows it, fitctl cancel {work.id} stops it.")
 
 
-def end_as(session: Session, work: Any) -> None:  # noqa: ANN401 - of several kinds
+def end_as(work: Job | Sweep) -> None:
     """End as work has ended.
 
     Raises:
-        typer.Exit: It has not succeeded.
+        JobFailed: It has not succeeded; of a sweep, SweepFailed.
     """
     if work.status == "succeeded":
         return
-    error = work.error
-    told = f"{work.id} has {'failed' if work.status == 'failed' else f'ended {work.status}'}"
-    if error is not None:
-        told = f"{told}: {error.message} ({error.code}) {error.hint}".rstrip()
-    session.screen.err.print(f"fitctl: {paragraph(told)}", soft_wrap=True)
-    raise typer.Exit(Exit.FAILED)
+    failure = SweepFailed if isinstance(work, Sweep) else JobFailed
+    if work.error is not None:
+        error = work.error
+        raise failure(work.id, code=error.code, message=error.message, hint=error.hint)
+    raise failure(work.id, code=work.status, message=f"It has ended {work.status}.")
