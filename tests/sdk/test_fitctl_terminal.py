@@ -114,7 +114,8 @@ def test_a_fit_is_watched_in_a_narrow_terminal_without_color(service: Service, t
     assert max(map(len, lines)) <= 40
     assert any(line.startswith("━━━━━━━━━━ 100%  300/300") for line in lines)
     assert any(re.fullmatch(r"⣀ train \S+  ⠂ dev \S+\s*", line) for line in lines)
-    assert any(re.match(r"status +succeeded", line) for line in lines)
+    assert any(re.fullmatch(r"id job_[a-z0-9]{24}", line) for line in lines)
+    assert any(line.startswith("status succeeded") for line in lines)
     assert not COLOR.search(terminal.written)
 
 

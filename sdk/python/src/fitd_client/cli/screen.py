@@ -17,6 +17,7 @@ from fitd_client.cli.plain import paragraph, plain
 
 __all__ = ["Column", "Screen", "figure", "of_answer", "whole"]
 
+_WIDE = 60
 _COUNTS = frozenset({"epoch", "run"})
 
 
@@ -126,6 +127,10 @@ class Screen:
         if not self.out.is_terminal:
             for name, value in told.items():
                 self.out.file.write(f"{name}\t{plain(value)}\n")
+            return
+        if self.out.width < _WIDE:  # Beside a column of names, an id would not fit into one line.
+            for name, value in told.items():
+                self.out.print(Text.assemble((name, "bold"), " ", value))
             return
         table = Table(box=None, show_header=False, pad_edge=False)
         table.add_column(style="bold", no_wrap=True)

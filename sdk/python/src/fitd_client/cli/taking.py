@@ -10,7 +10,7 @@ import typer
 from fitd_client.cli.finding import Id, Source, source_of, work_of
 from fitd_client.cli.plain import plain
 from fitd_client.cli.reading import STDIN, read_table
-from fitd_client.cli.screen import Column
+from fitd_client.cli.screen import Column, figure
 from fitd_client.cli.session import Session, command
 from fitd_client.errors import UnreadableData
 from fitd_client.pictures import MEDIA
@@ -130,7 +130,7 @@ def _tell_export(session: Session, path: Path, told: Any) -> None:  # noqa: ANN4
     session.screen.line(path)
     if told.verified:
         session.screen.say(
-            f"Compared with the service on {told.rows} rows: the largest difference is {told.largest_difference}."
+            f"Compared with the service on {told.rows} rows: the largest difference is {figure(told.largest_difference)}."
         )
 
 
