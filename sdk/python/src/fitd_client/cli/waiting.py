@@ -111,9 +111,10 @@ def finish_sweep(session: Session, sweep: Sweep, *, timeout: float | None) -> No
 
 def goes_on(session: Session, work: Any) -> None:  # noqa: ANN401 - of several kinds
     """Say that work goes on though nobody waits."""
-    told = f"{work.id} ends with its local service." if session.is_passing else f"{work.id} goes on."
-    message = f"\n{told} fitctl watch {work.id} follows it, fitctl cancel {work.id} stops it."
-    session.screen.err.print(message, soft_wrap=True)
+    told = f"{work.id} goes on. fitctl watch {work.id} follows it, fitctl cancel {work.id} stops it."
+    if session.is_passing:
+        told = f"{work.id} ends with the local service. With --data-dir it would be kept."
+    session.screen.err.print(f"\n{told}", soft_wrap=True)
 
 
 def end_as(work: Job | Sweep) -> None:
