@@ -15,7 +15,7 @@ PORT        ?= 8000
 DATA_DIR    ?= fitd-data
 
 .DEFAULT_GOAL := help
-.PHONY: help install run serve test chaos explore lint types imports contract docs openapi constraints bench bench-big examples clean
+.PHONY: help install run serve test chaos explore lint types imports contract answers baseline typescript docs openapi constraints bench bench-big examples clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,7 +34,7 @@ constraints: ## Resolve the pins again (needs uv)
 	sh constraints/compile.sh
 
 clean: ## Remove what the other targets made, but no data
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(NODE_PARTS:=/node_modules) $(CLIENT)/dist $(CLIENT)/src/generated $(CLIENT)/test/pages .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 serve: install ## Run the service alone
 	$(BIN)/fitd serve --host $(HOST) --port $(PORT) --data-dir $(DATA_DIR)
@@ -51,9 +51,38 @@ TEST_PROCESSES ?= 2
 TEST_ORDER := --dist loadfile --no-loadscope-reorder
 
 # Compiled once: where the environment forbids to write bytecode, each process that a test starts would compile all anew.
-test: install ## Run all tests
-	$(BIN)/python -m compileall -q service sdk tests
+test: install node-parts ## Run all tests
+	$(BIN)/python -m compileall -q service sdk/python tests
 	$(BIN)/python -m pytest -n $(TEST_PROCESSES) $(TEST_ORDER)
+
+# What is written in TypeScript, and the tool that finds breaking changes. Each has its packages in a folder of its own.
+CLIENT      := sdk/typescript
+NODE_PARTS  := $(CLIENT) contract
+
+typescript: $(CLIENT)/dist/.built ## Build the TypeScript client from openapi.json
+
+$(NODE_PARTS:=/node_modules/.installed): %/node_modules/.installed: %/package.json %/package-lock.json
+	cd $* && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+CLIENT_SOURCES = $(wildcard $(CLIENT)/src/*.ts $(CLIENT)/test/*.ts $(CLIENT)/scripts/* $(CLIENT)/*.json $(CLIENT)/*.mjs)
+
+$(CLIENT)/dist/.built: $(CLIENT)/node_modules/.installed openapi.json $(CLIENT_SOURCES) $(CLIENT)/README.md \
+    docs/how-to/use-from-typescript.md
+	rm -rf $(CLIENT)/dist
+	cd $(CLIENT) && npm run build --silent
+	@touch $@
+
+# Python alone is enough to work on the service: without Node the tests that need it are skipped, and say so. Where
+# FITD_REQUIRE_NODE is set, as in CI, that is an error.
+.PHONY: node-parts
+ifeq ($(shell command -v npm),)
+node-parts:
+	@echo "npm is not installed: the TypeScript client and breaking changes of the contract are not tested" >&2
+	@test -z "$$FITD_REQUIRE_NODE"
+else
+node-parts: typescript contract/node_modules/.installed
+endif
 
 # Some minutes for each loop and database; PROMISES="--kills 20" for a short look.
 PROMISES ?= --kills 200
@@ -71,7 +100,7 @@ lint: install ## Check style
 
 types: install ## Check types
 	$(BIN)/mypy
-	$(BIN)/mypy --config-file sdk/python/pyproject.toml sdk/python/src/fitd_client
+	$(BIN)/mypy --config-file sdk/python/pyproject.toml sdk/python/src/fitd_client tests/sdk/typed_uses.py
 
 imports: install ## Check that the rooms are layered
 	$(BIN)/lint-imports
@@ -79,10 +108,18 @@ imports: install ## Check that the rooms are layered
 openapi: install ## Write openapi.json anew from the code
 	$(BIN)/python -m service openapi > openapi.json
 
-contract: install ## Check that openapi.json and the generated docs are valid and in step with the code
+contract: install node-parts ## Check that openapi.json and the generated docs are valid and in step with the code
 	$(BIN)/python -m service openapi | diff -u openapi.json -
 	$(BIN)/openapi-spec-validator openapi.json
+	$(BIN)/python contract/breaks.py
 	$(BIN)/python docs/generate.py --check
+
+answers: install ## Record the examples of answers anew from a live service, and write openapi.json
+	$(BIN)/python -m tests.contract.record
+	$(BIN)/python -m service openapi > openapi.json
+
+baseline: ## Take openapi.json as what clients rely on from now on: at a release (docs/decisions/0029)
+	cp openapi.json contract/baseline.json
 
 docs: install ## Write the generated reference pages anew from the code
 	$(BIN)/python docs/generate.py

@@ -8,6 +8,7 @@ from service.datasets import orm as _datasets  # noqa: F401 - its tables join th
 from service.jobs import orm
 from service.registry import orm as _registry  # noqa: F401 - its tables join the metadata
 from service.sweeps import orm as _sweeps  # noqa: F401 - its tables join the metadata
+from service.trackers import orm as _trackers  # noqa: F401 - its tables join the metadata
 
 connection: sa.Connection = context.config.attributes["connection"]
 context.configure(

@@ -73,10 +73,10 @@ def _settled(path: Path, text: str, *, check: bool) -> bool:
 
 def settings_page() -> str:
     """Describe every setting by its environment variable."""
-    from service.settings import Retention, Settings
+    from service.settings import Retention, Settings, Trackers
     from service.spec.limits import Limits
 
-    groups = {"`FITD_LIMITS`", "`FITD_RETENTION`"}
+    groups = {"`FITD_LIMITS`", "`FITD_RETENTION`", "`FITD_TRACKERS`"}
     rows = [row for row in _setting_rows(Settings, "FITD_") if row[0] not in groups]
     return "\n".join(
         [
@@ -100,6 +100,12 @@ def settings_page() -> str:
             "What is removed by itself: [how to keep the disk tidy](../how-to/keep-the-disk-tidy.md).",
             "",
             table(("variable", "type", "default", "meaning"), _setting_rows(Retention, "FITD_RETENTION__")),
+            "",
+            "## Trackers",
+            "",
+            "Where jobs are told to others: [how to follow jobs in MLflow or TensorBoard](../how-to/track.md).",
+            "",
+            table(("variable", "type", "default", "meaning"), _setting_rows(Trackers, "FITD_TRACKERS__")),
         ]
     )
 

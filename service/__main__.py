@@ -72,6 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     worker = commands.add_parser("worker", parents=[folder, child], help="run a worker alone")
     worker.add_argument("--slots", metavar="N", help="jobs trained at the same time (FITD_SLOTS)")
     worker.set_defaults(run=_worker)
+    # Without a help text, and so in no list: a worker starts it.
+    track = commands.add_parser("track", parents=[folder, child])
+    track.add_argument("--holder", required=True, help=argparse.SUPPRESS)
+    track.set_defaults(run=_track)
     migrate = commands.add_parser("migrate", parents=[folder], help="create or upgrade the database")
     migrate.set_defaults(run=_migrate)
     sweep = commands.add_parser("sweep", parents=[folder], help="remove what retention lets go, now")
@@ -130,7 +134,9 @@ def _die_with_parent() -> None:
 
 def _serve(settings: "Settings", options: argparse.Namespace) -> int:
     from service.supervisor import Supervisor
+    from service.trackers.sinks import check
 
+    check(settings)
     listening = _listening(settings)
     _migrate(settings, options)
     _check_reach(settings, str(listening.getsockname()[0]))
@@ -195,10 +201,19 @@ def _api(settings: "Settings", options: argparse.Namespace) -> int:
 
 
 def _worker(settings: "Settings", _options: argparse.Namespace) -> int:
+    from service.trackers.sinks import check
     from service.worker.dispatcher import run_worker
 
+    check(settings)
     _check_schema(settings)
     run_worker(settings)
+    return 0
+
+
+def _track(settings: "Settings", options: argparse.Namespace) -> int:
+    from service.trackers.process import run as follow
+
+    follow(settings, holder=options.holder)
     return 0
 
 

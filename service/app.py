@@ -35,6 +35,7 @@ from service.api import (
 from service.api.armour import NoNul, SecurityHeaders
 from service.api.changes import Changes
 from service.api.context import Context
+from service.api.exhibits import exhibit
 from service.api.hosts import CrossOriginGuard, HostGuard
 from service.api.keyring import Keyring
 from service.api.metrics import RequestMetrics
@@ -155,6 +156,7 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
             ],
         )
         _correct(document)
+        exhibit(document)
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -163,6 +165,7 @@ def _correct(document: dict[str, Any]) -> None:
     """Say what FastAPI cannot know: problems instead of its own errors, and a key that is needed only where one is set."""
     schemas_by_name = document["components"]["schemas"]
     schemas_by_name.update(_own_schemas())
+    document["components"]["schemas"] = schemas_by_name = _overlapping(schemas_by_name)
     for name in ("HTTPValidationError", "ValidationError"):
         schemas_by_name.pop(name, None)
     for path in document["paths"].values():
@@ -192,3 +195,16 @@ def _own_schemas() -> dict[str, Any]:
     event_parts: dict[str, Any] = event.pop("$defs")
     own: dict[str, Any] = {**event_parts, **found["$defs"], "Event": event}
     return own
+
+
+def _overlapping(node: Any) -> Any:  # noqa: ANN401 - whatever JSON can say
+    """Let choices overlap that no field tells apart: numbers, say, are also numbers with gaps.
+
+    Pydantic calls them `oneOf`, because its validators choose by the value; read literally, no such value is right.
+    """
+    if isinstance(node, list):
+        return [_overlapping(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    renamed = {"oneOf": "anyOf"} if "discriminator" not in node and "anyOf" not in node else {}
+    return {renamed.get(name, name): _overlapping(one) for name, one in node.items()}

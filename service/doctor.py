@@ -15,6 +15,9 @@ from service.exceptions import DatasetDamaged
 from service.settings import Settings
 from service.tables.files import damaged_files
 from service.tables.store import DatasetStore
+from service.trackers import repository as trackers
+from service.trackers import sinks
+from service.trackers.repository import State
 
 __all__ = ["report"]
 
@@ -36,6 +39,7 @@ def report(settings: Settings) -> Iterator[Line]:
     yield from _guarded("storage folder", lambda: _storage_folder(settings))
     yield from _guarded("database", lambda: _database(settings))
     yield from _guarded("datasets", lambda: _datasets(settings))
+    yield from _guarded("trackers", lambda: _trackers(settings))
 
 
 def _guarded(name: str, lines: Callable[[], Iterator[Line]]) -> Iterator[Line]:
@@ -58,6 +62,41 @@ def _torch() -> Iterator[Line]:
     yield "torch", f"{torch.__version__} ({build}, {torch.backends.cpu.get_cpu_capability()})", True
     yield "devices", ", ".join(devices.available()), True
     yield "one small step", f"{warm_up() * 1e6:.0f} microseconds", True
+
+
+def _trackers(settings: Settings) -> Iterator[Line]:
+    """Look what is switched on, whether it is installed, and how the telling goes."""
+    absent, states = sinks.missing(settings), _tracker_states(settings)
+    for name in sinks.switched_on(settings):
+        if name in absent:
+            yield name, f"NOT installed: pip install 'fitd[{name}]'", False
+        elif (state := states.get(name)) is None:
+            yield name, "switched on, nothing told yet: a worker serves it", True
+        else:
+            yield name, *_how_it_goes(state)
+
+
+def _how_it_goes(state: State) -> tuple[str, bool]:
+    tracker = state.tracker
+    behind = f"{state.behind} jobs not told to their end"
+    if tracker.failing_since is not None:
+        return f"AWAY since {tracker.failing_since:%Y-%m-%d %H:%M:%S} UTC, {behind}: {tracker.error}", False
+    told = f"last told {tracker.sent_at:%Y-%m-%d %H:%M:%S} UTC" if tracker.sent_at else "nothing told yet"
+    return f"{told}, {behind}{'' if state.served else '; served by no worker now'}", True
+
+
+def _tracker_states(settings: Settings) -> dict[str, State]:
+    if not sinks.switched_on(settings) or not _is_there(settings):
+        return {}
+    with contextlib.closing(Database(settings.effective_database_url)) as database:
+        if not migrations.schema_is_current(database):
+            return {}
+        with database.read() as session:
+            return {state.tracker.name: state for state in trackers.states(session)}
+
+
+def _is_there(settings: Settings) -> bool:
+    return bool(settings.database_url) or (settings.data_dir / "fitd.db").exists()
 
 
 def _data_folder(settings: Settings) -> Iterator[Line]:
@@ -101,7 +140,7 @@ def _database(settings: Settings) -> Iterator[Line]:
 
 def _datasets(settings: Settings) -> Iterator[Line]:
     """Read every dataset from its first byte to its last: a disk that forgets says so in no other way."""
-    if not settings.database_url and not (settings.data_dir / "fitd.db").exists():
+    if not _is_there(settings):
         return
     with contextlib.closing(Database(settings.effective_database_url)) as database:
         if not migrations.schema_is_current(database):

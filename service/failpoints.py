@@ -27,6 +27,7 @@ NAMES = frozenset(
         "let_go",  # It is given back, the worker does not know it.
         "sweep_advancing",  # The next trials of a sweep are chosen, none is recorded.
         "sweep_advanced",  # They are committed, nobody is told.
+        "tracker_told",  # A tracker was told what is new, no cursor is moved.
         "sweep_asked",  # A sweep is to stop or to pause, none of its jobs is asked yet.
     }
 )

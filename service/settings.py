@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from service.spec.limits import Limits
 
-__all__ = ["Retention", "Settings", "is_loopback"]
+__all__ = ["Retention", "Settings", "Trackers", "is_loopback"]
 
 _ORIGIN = re.compile(r"https?://[^/\s@*?#]+")
 
@@ -63,6 +63,25 @@ class Retention(BaseModel):
     """While all datasets together are larger, those unused for longest are removed; 0 sets no bound."""
     leftovers_hours: Annotated[float, Field(ge=0, le=876000)] = 1.0
     """Files of dead processes, and checkpoints of jobs that have ended, are removed so many hours later; 0 keeps them."""
+
+
+class Trackers(BaseModel):
+    """Where each job is told to others while it trains, as a run with its parameters and its history. Off by default."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    mlflow_uri: Annotated[str, Field(repr=False)] = ""
+    """MLflow's tracking server, as in `http://127.0.0.1:5000`, or its database, as in `sqlite:////folder/mlflow.db`; empty: none. Its secrets are read from MLflow's own variables. Needs `pip install fitd[mlflow]`."""
+    mlflow_experiment: Annotated[str, Field(min_length=1, max_length=500)] = "fitd"
+    """The experiment of the runs; it is made where it is missing."""
+    mlflow_artifacts: bool = False
+    """Whether the parameters (safetensors) and the picture of the loss of each job that has ended are stored with its run."""
+    tensorboard_dir: Annotated[Path | None, BeforeValidator(_named)] = None
+    """Folder of TensorBoard's event files, made where it is missing; where several hosts run workers, all see the same. Empty: none. Needs `pip install fitd[tensorboard]`."""
+    every_seconds: Annotated[float, Field(gt=0)] = 2.0
+    """How often it is looked what is new."""
+    retry_seconds: Annotated[float, Field(gt=0)] = 60.0
+    """Longest time between two tries while a tracker is away."""
 
 
 class Settings(BaseSettings):
@@ -139,6 +158,8 @@ class Settings(BaseSettings):
     """How large a job may be; each as `FITD_LIMITS__<NAME>`."""
     retention: Retention = Retention()
     """What is removed by itself; each as `FITD_RETENTION__<NAME>`."""
+    trackers: Trackers = Trackers()
+    """Where jobs are told to others; each as `FITD_TRACKERS__<NAME>`."""
 
     @property
     def admin_secret(self) -> bytes | None:

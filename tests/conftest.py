@@ -42,10 +42,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 FIRST = (
     "tests/chaos",
     "tests/service",
+    "tests/contract",
+    "tests/sdk",
     "tests/backup",
     "tests/access",
     "tests/test_commands",
     "tests/retention",
+    "tests/sdk",
 )
 LAST = ("tests/plots", "tests/spec", "tests/tables", "tests/training", "tests/inference", "tests/storage")
 
@@ -135,9 +138,14 @@ class Service:
             **environment,
         }
         self.process = self._start(port=0)
-        self.url = self._wait_for_url()
-        self.client = httpx2.Client(base_url=self.url, timeout=30)
-        self.wait_until_ready()
+        try:
+            self.url = self._wait_for_url()
+            self.client = httpx2.Client(base_url=self.url, timeout=30)
+            self.wait_until_ready()
+        except BaseException:
+            # Nobody else would end it, and it would keep the machine busy.
+            self.process.kill()
+            raise
 
     @property
     def log(self) -> str:

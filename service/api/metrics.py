@@ -1,7 +1,7 @@
 """Figures for Prometheus: requests as they are served, jobs and workers as the database has them when asked."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -12,6 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.db import Database
 from service.jobs import queue, workers
 from service.jobs.lifecycle import Status
+from service.trackers import repository as trackers
+from service.trackers.repository import State
 
 __all__ = ["CONTENT_TYPE_LATEST", "RequestMetrics", "exposition"]
 
@@ -47,6 +49,7 @@ class _FromDatabase(Collector):
         with self._database.read() as session:
             counts = queue.count_by_status(session)
             listed = workers.listed(session)
+            states = trackers.states(session)
         jobs = GaugeMetricFamily("fitd_jobs", "Jobs by state.", labels=["status"])
         for status in Status:
             jobs.add_metric([status], counts.get(status, 0))
@@ -56,6 +59,30 @@ class _FromDatabase(Collector):
             slots.add_metric([worker.id, "warm"], worker.warm)
             slots.add_metric([worker.id, "cold"], worker.slots - worker.warm)
         yield slots
+        yield from _of_trackers(states)
+
+
+def _of_trackers(states: Sequence[State]) -> Iterator[GaugeMetricFamily]:
+    """How the trackers are doing that are or were switched on; nothing where there is none."""
+    if not states:
+        return
+    up = "Whether a tracker is served and took what it was told last."
+    yield _of_each(states, "fitd_tracker_up", up, _is_up)
+    behind = "Jobs of which a tracker has not been told all."
+    yield _of_each(states, "fitd_tracker_jobs_behind", behind, lambda one: one.behind)
+
+
+def _of_each(
+    states: Sequence[State], name: str, documentation: str, figure: Callable[[State], float]
+) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, documentation, labels=["tracker"])
+    for state in states:
+        family.add_metric([state.tracker.name], figure(state))
+    return family
+
+
+def _is_up(state: State) -> float:
+    return float(state.served and state.tracker.failing_since is None)
 
 
 class RequestMetrics:

@@ -12,6 +12,7 @@ from service.db import Base
 from service.jobs import orm as _jobs  # noqa: F401 - its tables join the metadata
 from service.registry import orm as _registry  # noqa: F401 - its tables join the metadata
 from service.sweeps import orm as _sweeps  # noqa: F401 - its tables join the metadata
+from service.trackers import orm as _trackers  # noqa: F401 - its tables join the metadata
 
 __all__ = ["copy", "counters", "counts", "set_counters", "tables"]
 

@@ -24,6 +24,7 @@ from service.jobs.lifecycle import Status
 from service.retention.keeper import Keeper
 from service.settings import Settings
 from service.sweeps.advancing import Advancer
+from service.trackers.keeper import Tracking
 from service.worker import entry
 from service.worker.executor import Assignment, Executor, Exit, ExitKind
 from service.worker.leases import LeaseWatch
@@ -304,4 +305,5 @@ def run_worker(settings: Settings) -> None:
             doorbell=bell,
             sweeping=sweeping,
         )
-        dispatcher.run(stop)
+        with Tracking(settings, database, worker_id=dispatcher.worker_id):
+            dispatcher.run(stop)

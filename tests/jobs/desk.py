@@ -30,6 +30,8 @@ NOT_OF_JOBS = {
     "model_versions",
     "model_aliases",
     "artifacts",
+    "trackers",
+    "tracker_cursors",
 }
 """Tables whose rows belong to no job, or are jobs."""
 

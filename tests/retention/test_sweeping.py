@@ -15,10 +15,12 @@ from service.db import now
 from service.doorbell import JOB_QUEUED, PipeListener
 from service.jobs import expiry, workers
 from service.jobs.orm import JobEvent
+from service.registry import service
 from service.retention import sweeper
 from service.retention.sweeper import Swept, sweep_once
 from service.worker.presence import Presence
 from tests.jobs.desk import CANCELLED, FAILED
+from tests.registry.model_desk import ModelDesk
 from tests.retention.household import AT_ONCE, Household
 
 NOTHING = Swept(0, 0, 0, 0, 0)
@@ -49,6 +51,17 @@ def test_jobs_go_by_age_with_all_they_own(house: Household) -> None:
     seqs = {house.job(one).seq for one in house.ids()}
     with house.database.read() as session:
         assert set(session.scalars(sa.select(JobEvent.job_seq))) <= seqs
+
+
+def test_what_is_registered_outlives_the_job_and_the_dataset_that_go(house: Household) -> None:
+    desk, dataset = ModelDesk(house.database), house.upload(days_ago=30)
+    old = house.ended(days_ago=8, dataset_id=dataset.id)
+    desk.register("line", old)
+    swept = sweep(house, jobs_days=7, datasets_days=7)
+    assert (swept.jobs, swept.datasets) == (1, 1)
+    assert old not in house.ids()
+    with house.database.read() as session:
+        assert service.artifact_of(session, desk.find("line")).parameters == b"tensors"
 
 
 def test_of_each_owner_so_many_are_kept_that_ended_last(house: Household) -> None:

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.api.underway import newest
+from service.exceptions import CheckpointNotFound
+from service.jobs import service as jobs
 from service.jobs.attempts import JobRef
 from service.training import callbacks
 from service.worker.orders import Orders
@@ -136,6 +139,20 @@ def test_a_checkpoint_whose_file_is_gone_is_told(service: Inline) -> None:
     told = predict(service, job)
     assert (told.status_code, told.json()["code"]) == (500, "checkpoint_damaged")
     service.client.post(f"/v1/jobs/{job}/cancel")
+
+
+def test_a_checkpoint_that_was_replaced_meanwhile_is_looked_for_once_more(service: Inline) -> None:
+    job_id = service.queue(SPEC)
+    put_down(service, job_id, pulses=2)
+    with service.database.read() as session:
+        job = jobs.get(session, job_id, owner="local")
+        found = newest(session, job, settings=service.settings)
+    service.train()
+    with service.database.read() as session, pytest.raises(CheckpointNotFound):
+        found.load(session)
+    assert service.client.delete(f"/v1/jobs/{job_id}").status_code == 204
+    with service.database.read() as session, pytest.raises(CheckpointNotFound):
+        found.load(session)
 
 
 def test_rows_come_and_go_as_csv(service: Inline) -> None:

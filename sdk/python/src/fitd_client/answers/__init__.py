@@ -4,6 +4,7 @@ from fitd_client.answers.base import Answer, Page, Warned, WhatIsWrong
 from fitd_client.answers.jobs import (
     Cause,
     Checkpoint,
+    CheckpointPlace,
     Difference,
     Engine,
     Event,
@@ -63,6 +64,7 @@ __all__ = [
     "Best",
     "Cause",
     "Checkpoint",
+    "CheckpointPlace",
     "Dataset",
     "DatasetColumn",
     "DatasetPlace",

@@ -10,6 +10,7 @@ from fitd_client.answers.base import Answer, Warned, WhatIsWrong
 __all__ = [
     "Cause",
     "Checkpoint",
+    "CheckpointPlace",
     "Difference",
     "Engine",
     "Event",
@@ -305,11 +306,25 @@ class Group(Answer):
     error: WhatIsWrong | None
 
 
+class CheckpointPlace(Answer):
+    """Which checkpoint of a job predicted."""
+
+    number: int
+    epoch: int
+
+
 class Prediction(Answer):
     """Predictions in raw units, by column."""
 
     object: str
-    job_id: str | None = None
+    job_id: str
+    """The job that trained the parameters."""
+    model: str | None = None
+    """The registered model, where one was asked."""
+    version: int | None = None
+    model_id: str | None = None
+    checkpoint: CheckpointPlace | None = None
+    """Of a job that has not ended: the checkpoint that predicted."""
     columns: dict[str, list[Any]] | None = None
     probabilities: dict[str, Series] | None = None
     std: dict[str, Series] | None = None

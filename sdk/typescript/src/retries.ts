@@ -1,0 +1,81 @@
+// One request, sent until it is answered: what may pass is tried again, and no job is submitted twice.
+
+import { secondsOf } from "./errors.js";
+
+/** How often and how patiently a request is sent again. */
+export interface RetryOptions {
+  /** Tries after the first one; 4 by default, 0 for none. */
+  retries?: number;
+  /** Longest wait before the first retry in milliseconds; it doubles with each. 250 by default. */
+  firstDelay?: number;
+  /** Longest wait in milliseconds, also where the service asks for more; 30 000 by default. */
+  longestDelay?: number;
+}
+
+type Fetch = (request: Request) => Promise<Response>;
+
+// No answer counts as well. A 500 is told to whoever looks after the service, and the next try may find it mended.
+const PASSING = new Set([429, 500, 502, 503, 504]);
+
+/**
+ * Make a fetch that sends again. A POST gets an Idempotency-Key, the same in all tries, unless it has one.
+ *
+ * An answer is read to its end here, so that one which breaks in the middle is asked for again; only events are not.
+ */
+export function retrying(fetch: Fetch, options: RetryOptions = {}): Fetch {
+  const retries = options.retries ?? 4;
+  return async (request) => {
+    if (request.method === "POST" && !request.headers.has("Idempotency-Key")) {
+      request.headers.set("Idempotency-Key", crypto.randomUUID());
+    }
+    for (let tried = 0; ; tried++) {
+      const last = tried >= retries;
+      // A body can be read once only: each try but the last sends a copy.
+      const answer = await attempt(fetch, last ? request : request.clone(), last);
+      if (answer && (last || !PASSING.has(answer.status))) return answer;
+      await answer?.body?.cancel();
+      await sleep(delay(tried, options, answer), request.signal);
+    }
+  };
+}
+
+async function attempt(fetch: Fetch, request: Request, last: boolean): Promise<Response | undefined> {
+  try {
+    return await whole(await fetch(request));
+  } catch (error) {
+    if (last || request.signal.aborted) throw error;
+    return undefined;
+  }
+}
+
+async function whole(answer: Response): Promise<Response> {
+  const { status, statusText, headers } = answer;
+  if (!answer.body || headers.get("Content-Type")?.startsWith("text/event-stream")) return answer;
+  const body = await answer.arrayBuffer();
+  // Some statuses may have no body, not even an empty one.
+  return new Response(body.byteLength > 0 ? body : null, { status, statusText, headers });
+}
+
+/** Milliseconds to wait: a random part of a doubling time, so that many clients do not come back at once. */
+export function delay(tried: number, options: RetryOptions, answer?: Response): number {
+  const longest = options.longestDelay ?? 30_000;
+  const asked = answer && secondsOf(answer);
+  if (asked !== undefined) return Math.min(longest, asked * 1000 + Math.random() * 100);
+  return Math.random() * Math.min(longest, (options.firstDelay ?? 250) * 2 ** tried);
+}
+
+/** Wait, unless the signal ends it: then its reason is thrown. */
+export function sleep(milliseconds: number, signal?: AbortSignal | null): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const end = () => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", end);
+      resolve();
+    }, milliseconds);
+    if (signal?.aborted) end();
+    else signal?.addEventListener("abort", end, { once: true });
+  });
+}

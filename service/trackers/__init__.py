@@ -1,0 +1,1 @@
+"""Jobs told to MLflow and TensorBoard, by whoever follows the database."""
