@@ -1,6 +1,6 @@
 """The commands of `fitctl` about what a job has left: registered models and exports."""
 
-import importlib.util
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,6 @@ import pytest
 
 from tests.conftest import TUTORIAL, Service
 from tests.sdk.fitctl import Fitctl
-
-needs_exports = pytest.mark.skipif(
-    importlib.util.find_spec("service.exports") is None, reason="the service has no exports"
-)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +49,21 @@ def test_a_model_predicts_by_name_alias_and_version(fitctl: Fitctl, model: str) 
     fitctl("predict", f"{model}@none", "-", stdin="x\n0.5\n", code=3)
 
 
+def test_a_dataset_on_the_service_is_predicted(fitctl: Fitctl, model: str, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("x,id\n0.5,7\n0.25,8\n")
+    dataset = fitctl("datasets", "upload", str(rows), "-q").out.strip()
+    lines = list(csv.reader(fitctl("predict", model, dataset, "--keep", "id").out.splitlines()))
+    assert [line[0] for line in lines] == ["id", "7", "8"]
+    assert float(lines[1][1]) == pytest.approx(9.5, abs=0.2)
+    into = tmp_path / "predicted.parquet"
+    told = fitctl("predict", model, dataset, "--output", str(into), "--json").json
+    assert (told["status"], told["progress"]["rows"]) == ("succeeded", 2)
+    assert into.read_bytes()[:4] == b"PAR1"
+    assert fitctl("rm", told["id"]).out == f"{told['id']} removed\n"
+    fitctl("predict", model, "ds_none", code=2)
+
+
 def test_an_alias_moves_and_goes_and_a_version_is_removed(fitctl: Fitctl, model: str) -> None:
     other = fitctl(
         "submit", "-", "--set", "training.epochs=5", "--wait", "--json", stdin=json.dumps(TUTORIAL)
@@ -65,7 +76,6 @@ def test_an_alias_moves_and_goes_and_a_version_is_removed(fitctl: Fitctl, model:
     fitctl("models", "show", model, "2", code=3)
 
 
-@needs_exports
 def test_a_model_is_taken_away_with_a_report(fitctl: Fitctl, job: Any, model: str, tmp_path: Path) -> None:  # noqa: ANN401
     script = tmp_path / "line.py"
     ran = fitctl("export", job["id"], "script", "-o", script)
@@ -76,7 +86,6 @@ def test_a_model_is_taken_away_with_a_report(fitctl: Fitctl, job: Any, model: st
     assert json.loads(fitctl("export", model, "coefficients", "-o", "-").out)
 
 
-@needs_exports
 def test_the_formats_of_a_model_are_listed(fitctl: Fitctl, job: Any, model: str) -> None:  # noqa: ANN401
     assert fitctl("export", model).out.splitlines()[0].startswith("format\tavailable")
     assert "safetensors" in {one["format"] for one in fitctl("export", job["id"], "--json").json}

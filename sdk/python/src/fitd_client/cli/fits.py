@@ -12,7 +12,7 @@ from fitd_client.cli.reading import changes_of, pairs_of, read_spec, read_table
 from fitd_client.cli.screen import figure
 from fitd_client.cli.session import Session, command
 from fitd_client.cli.shown import TRIALS, sweep_facts, trial_row
-from fitd_client.cli.waiting import end_as, finish_job, finish_sweep
+from fitd_client.cli.waiting import end_as, finish_job, wait_for
 from fitd_client.errors import UnreadableData
 from fitd_client.fitting import Rows, merged, rows_of
 from fitd_client.jobs import Job
@@ -198,7 +198,7 @@ def _sweep(
     """Train one spec many times, as a body of POST /v1/sweeps says."""
     sweep = session.client.sweep(read_spec(spec), key=key)
     if watch or wait or session.is_passing:
-        finish_sweep(session, sweep, timeout=timeout)
+        wait_for(session, sweep, timeout=timeout)
         show_sweep(session, sweep)
         end_as(sweep)
     elif session.screen.json:

@@ -12,7 +12,7 @@ from fitd_client.cli.reading import changes_of, pairs_of
 from fitd_client.cli.screen import Column, figure, whole
 from fitd_client.cli.session import Session, command
 from fitd_client.cli.shown import JOBS, job_facts, job_row
-from fitd_client.cli.waiting import end_as, finish_sweep, goes_on, view_of
+from fitd_client.cli.waiting import end_as, goes_on, view_of, wait_for
 from fitd_client.cli.watching import events_of, follow
 from fitd_client.errors import FitdError, UnreadableData
 from fitd_client.jobs import Job
@@ -64,7 +64,7 @@ def _watch(session: Session, *, id: Id, timeout: Timeout = None) -> None:  # noq
     """Follow a job or a sweep to its end: a curve on a terminal, lines on a pipe, events with --json."""
     work = work_of(session.client, id)
     if isinstance(work, Sweep):
-        finish_sweep(session, work, timeout=timeout)
+        wait_for(session, work, timeout=timeout)
         show_sweep(session, work)
     elif isinstance(work, Job):
         _follow(session, work, timeout=timeout)

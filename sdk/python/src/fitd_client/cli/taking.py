@@ -12,6 +12,7 @@ from fitd_client.cli.plain import plain
 from fitd_client.cli.reading import STDIN, read_table
 from fitd_client.cli.screen import Column, figure
 from fitd_client.cli.session import Session, command
+from fitd_client.cli.waiting import end_as, wait_for
 from fitd_client.errors import UnreadableData
 from fitd_client.pictures import MEDIA
 from fitd_client.tables import Table, table_of
@@ -36,7 +37,10 @@ def _predict(  # noqa: PLR0913 - one option for each thing that one may say
     *,
     source: Source,
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="CSV, JSON Lines, Parquet or Arrow; `-`: stdin.")
+        str,
+        typer.Argument(
+            metavar="DATA", help="CSV, JSON Lines, Parquet or Arrow; `-`: stdin. Or the id of a dataset."
+        ),
     ],
     output: Output = None,
     version: Version = None,
@@ -49,7 +53,10 @@ def _predict(  # noqa: PLR0913 - one option for each thing that one may say
     ] = None,
     form: Annotated[str | None, typer.Option("--format", help="csv, jsonl, parquet or arrow.")] = None,
 ) -> None:
-    """Predict the rows of a file. Writes CSV, or with --json an object of columns."""
+    """Predict the rows of a file, or of a dataset on the service. Writes CSV, or with --json an object."""
+    if data.startswith("ds_"):
+        _predict_dataset(session, source, data, version=version, keep=keep or (), output=output)
+        return
     table = table_of(read_table(data, form=form, category=category or ()))
     handle = source_of(session.client, source, version=version)
     found = handle.predict_proba(table) if probabilities else handle.predict(table)
@@ -61,6 +68,29 @@ def _predict(  # noqa: PLR0913 - one option for each thing that one may say
     else:
         _write_csv(Path(str(output)), columns)
         session.screen.say(f"{len(next(iter(columns.values())))} rows are in {output}.")
+
+
+def _predict_dataset(
+    session: Session,
+    source: str,
+    dataset: str,
+    *,
+    version: str | None,
+    keep: Sequence[str],
+    output: str | None,
+) -> None:
+    """Have the service predict a dataset, wait, and write the result: with --json what the service says of it."""
+    handle = source_of(session.client, source, version=version)
+    batch = session.client.predict_dataset(handle, dataset, keep=keep)
+    wait_for(session, batch)
+    end_as(batch)
+    if output not in (None, STDIN):
+        batch.save(str(output))
+        session.screen.say(f"{batch.progress.rows} rows are in {output}.")
+    if session.screen.json:
+        session.screen.document(batch.answer)
+    elif output in (None, STDIN):
+        session.screen.content(batch.result(format="csv"))
 
 
 def _kept(table: Table, names: Sequence[str]) -> dict[str, list[Any]]:

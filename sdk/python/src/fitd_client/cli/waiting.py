@@ -1,20 +1,22 @@
 """Waiting for the end of work, and ending as the work has ended."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
 
 from fitd_client import answers
+from fitd_client.batches import BatchPrediction
 from fitd_client.cli.session import Session
 from fitd_client.cli.shown import job_facts
 from fitd_client.cli.watching import Curves, Lines, View, follow
-from fitd_client.errors import JobFailed, SweepFailed, WaitTimeout
+from fitd_client.errors import JobFailed, PredictionFailed, SweepFailed, WaitTimeout
 from fitd_client.jobs import Job
 from fitd_client.progress import Bar
 from fitd_client.sweeps import Sweep
 
-__all__ = ["end_as", "finish_job", "finish_sweep", "goes_on", "view_of"]
+__all__ = ["end_as", "finish_job", "goes_on", "view_of", "wait_for"]
 
 _POLL_SECONDS = 20.0
 _WIDE, _BAR = 80, 34
@@ -59,17 +61,15 @@ def _waited(session: Session, work: Any, *, timeout: float | None) -> None:  # n
 def _show(bar: Bar, work: Any, *, width: int) -> None:  # noqa: ANN401 - of several kinds
     """Show how far it is, in one line: what a terminal breaks, it cannot write over."""
     title = work.id if width >= _WIDE else ""
-    fraction, text = _progress(work.answer)
-    bar.show(title, fraction, text[: max(width - len(title) - _BAR, 0)])
+    text = _PROGRESS[type(work.answer)](work.answer)
+    bar.show(title, work.progress.fraction, text[: max(width - len(title) - _BAR, 0)])
 
 
-def _progress(answer: answers.Job | answers.Sweep) -> tuple[float, str]:
-    if isinstance(answer, answers.Sweep):
-        return answer.progress.fraction, f"{answer.progress.ended}/{answer.progress.trials} trials"
-    return (
-        answer.progress.fraction,
-        f"{answer.status}, epoch {answer.progress.epoch}/{answer.progress.epochs}",
-    )
+_PROGRESS: dict[type[Any], Callable[[Any], str]] = {
+    answers.Job: lambda one: f"{one.status}, epoch {one.progress.epoch}/{one.progress.epochs}",
+    answers.Sweep: lambda one: f"{one.progress.ended}/{one.progress.trials} trials",
+    answers.BatchPrediction: lambda one: f"{one.status}, {one.progress.rows:,} rows",
+}
 
 
 def finish_job(session: Session, job: Job, *, watch: bool, timeout: float | None) -> None:
@@ -96,36 +96,44 @@ def finish_job(session: Session, job: Job, *, watch: bool, timeout: float | None
     end_as(job)
 
 
-def finish_sweep(session: Session, sweep: Sweep, *, timeout: float | None) -> None:
-    """Wait for the end of a sweep.
+def wait_for(session: Session, work: Sweep | BatchPrediction, *, timeout: float | None = None) -> None:
+    """Wait for the end of a sweep or of the prediction of a dataset.
 
     Raises:
-        WaitTimeout: The time is over; the sweep goes on.
+        WaitTimeout: The time is over; the work goes on.
     """
     try:
-        _waited(session, sweep, timeout=timeout)
+        _waited(session, work, timeout=timeout)
     except KeyboardInterrupt:
-        goes_on(session, sweep)
+        goes_on(session, work)
         raise
 
 
 def goes_on(session: Session, work: Any) -> None:  # noqa: ANN401 - of several kinds
     """Say that work goes on though nobody waits."""
-    told = f"{work.id} goes on. fitctl watch {work.id} follows it, fitctl cancel {work.id} stops it."
+    verb = "show" if isinstance(work, BatchPrediction) else "watch"
+    told = f"{work.id} goes on. fitctl {verb} {work.id} follows it, fitctl cancel {work.id} stops it."
     if session.is_passing:
         told = f"{work.id} ends with the local service. With --data-dir it would be kept."
     session.screen.err.print(f"\n{told}", soft_wrap=True)
 
 
-def end_as(work: Job | Sweep) -> None:
+_FAILURES: dict[type[Any], type[JobFailed | SweepFailed | PredictionFailed]] = {
+    Job: JobFailed,
+    Sweep: SweepFailed,
+    BatchPrediction: PredictionFailed,
+}
+
+
+def end_as(work: Job | Sweep | BatchPrediction) -> None:
     """End as work has ended.
 
     Raises:
-        JobFailed: It has not succeeded; of a sweep, SweepFailed.
+        JobFailed: It has not succeeded; of a sweep, SweepFailed; of a prediction, PredictionFailed.
     """
     if work.status == "succeeded":
         return
-    failure = SweepFailed if isinstance(work, Sweep) else JobFailed
+    failure = _FAILURES[type(work)]
     if work.error is not None:
         error = work.error
         raise failure(work.id, code=error.code, message=error.message, hint=error.hint)
