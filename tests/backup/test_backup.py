@@ -25,6 +25,7 @@ from service.jobs import workers
 from service.jobs.attempts import Ended, JobRef
 from service.jobs.lifecycle import Status, StopReason
 from service.jobs.orm import Job
+from service.trackers import repository as trackers
 from tests.conftest import SYSTEMS
 from tests.jobs.desk import CANCELLED, FAILED, Desk, progress
 from tests.predictions.prediction_desk import PredictionDesk
@@ -47,6 +48,9 @@ def furnish(house: Household) -> dict[str, Any]:
     with house.database.write() as session:
         access.create(session, access.NewKey(name="ci", owner="ann", scopes=[Scope.READ]))
     sweep(house)
+    with house.database.write() as session:
+        trackers.register(session, "mlflow", target="0" * 64)
+        trackers.add(session, "mlflow", [done], kind="job")
     ModelDesk(house.database).register("line", done, aliases=["champion"], metadata={"team": "ß"})
     gone = house.submit()  # What is deleted has had its numbers all the same.
     house.cancel(gone)
