@@ -166,14 +166,18 @@ BATCH_PREDICTIONS: dict[str, Any] = {
     "job": {
         "summary": "By the parameters of a job",
         "value": {
-            "job": "job_abc",
-            "data": {"type": "dataset", "id": "ds_abc"},
+            "job": "job_cpywgox7ffd6k4q4siziyivi",
+            "data": {"type": "dataset", "id": "ds_7dkq2vm5xwz3hsyt4rnfjpca"},
             "keep": ["id"],
         },
     },
     "model": {
         "summary": "By a registered model",
-        "value": {"model": "calibration", "version": "champion", "data": {"type": "dataset", "id": "ds_abc"}},
+        "value": {
+            "model": "calibration",
+            "version": "champion",
+            "data": {"type": "dataset", "id": "ds_7dkq2vm5xwz3hsyt4rnfjpca"},
+        },
     },
 }
 TENSORS: dict[str, Any] = {
@@ -191,7 +195,7 @@ REGISTRATIONS: dict[str, Any] = {
         "summary": "The fit of a job, to be the one that predicts",
         "value": {
             "name": "calibration",
-            "job": "job_3vq2xk5m7w6nzj4b6f2p9d8s",
+            "job": "job_cpywgox7ffd6k4q4siziyivi",
             "aliases": ["champion"],
             "description": "Fitted to the readings of May.",
             "metadata": {"sensor": "left"},

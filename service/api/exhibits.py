@@ -72,7 +72,7 @@ def _contents(document: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, s
 
 @cache
 def _answers() -> dict[str, Any]:
-    """Read what was recorded: `schemas` by name and status, `texts` by operation and form."""
+    """Read what was recorded: `schemas` by name and status, `texts` (and JSON of no schema) by operation and form."""
     text = resources.files("service.api").joinpath("answers.json").read_text("utf-8")
     answers: dict[str, Any] = json.loads(text)
     return answers

@@ -51,9 +51,7 @@ _FILE: dict[int | str, dict[str, Any]] = {
 }
 _LIST: dict[int | str, dict[str, Any]] = {200: {"model": ExportList}, **documented(401, 404, 422)}
 _REPORT: dict[int | str, dict[str, Any]] = {200: {"model": ExportReport}, **_ERRORS}
-Format = Annotated[
-    ExportFormat, Path(description="The format.", openapi_examples={"onnx": {"value": "onnx"}})
-]
+Format = Annotated[ExportFormat, Path(description="The format.")]
 Version = Annotated[
     str | None,
     Query(

@@ -140,6 +140,8 @@ class ProblemDetails(BaseModel):
     """What to do about it."""
     errors: list[FieldProblem] | None = None
     """Every problem of the request, all at once."""
+    error: str | None = None
+    """`detail` and `hint` in one, for clients of the open inference protocol; only below `/v2`."""
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -44,6 +44,7 @@ ModelVersion = Annotated[
     "/ping",
     operation_id="scoring_ping",
     summary="Does the model predict?",
+    response_class=Response,
     responses={200: _TEXT, **documented(404, 409)},
 )
 async def ping(running: Running) -> Response:
@@ -57,6 +58,7 @@ async def ping(running: Running) -> Response:
     "/health",
     operation_id="scoring_health",
     summary="Does the model predict? (as /ping)",
+    response_class=Response,
     responses={200: _TEXT, **documented(404, 409)},
 )
 async def health(running: Running) -> Response:
@@ -65,7 +67,11 @@ async def health(running: Running) -> Response:
 
 
 @router.get(
-    "/version", operation_id="scoring_version", summary="Version of this service", responses={200: _TEXT}
+    "/version",
+    operation_id="scoring_version",
+    summary="Version of this service",
+    response_class=Response,
+    responses={200: _TEXT},
 )
 async def version() -> Response:
     """Tell the version of fitd."""
@@ -115,6 +121,7 @@ async def model_invocations(
     "/v1/models/{name}/ping",
     operation_id="ping_model",
     summary="Does this model predict?",
+    response_class=Response,
     responses={200: _TEXT, **documented(401, 404, 409)},
 )
 async def model_ping(running: Running, owner: Owner, name: str) -> Response:

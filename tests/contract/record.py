@@ -12,9 +12,11 @@ from tests.conftest import ROOT, Service
 from tests.contract.calls import Call, Document, calls, mismatches, send
 from tests.contract.completeness import operations
 from tests.contract.test_examples import LAST
-from tests.contract.world import Json, World
+from tests.contract.world import SETTINGS, Json, World
 
 TARGET = ROOT / "service" / "api" / "answers.json"
+LINES = ("text/csv", "text/plain", "text/x-python")
+"""Forms of which the first lines are shown."""
 LONGEST = 3
 """Values of a list that are shown; the history of a job has thousands."""
 BRIEF = ("Capabilities",)
@@ -32,7 +34,7 @@ IDS = re.compile(r"\b(job|sweep|ds|pred|model)_[a-z2-7]{24}\b")
 def record(world: World, document: Document) -> Document:
     """Send each operation's first example, and keep what comes back."""
     schemas: dict[str, dict[str, Any]] = {}
-    texts: dict[str, dict[str, str]] = {}
+    texts: dict[str, dict[str, Json]] = {}
     for operation_id in _ordered(document):
         seen: set[str] = set()
         for call in calls(document, operation_id):
@@ -60,7 +62,7 @@ def _keep(world: World, document: Document, call: Call, schemas: Document, texts
         responses = dict(operations(document))[f"{call.method} {call.path}"]["responses"]
         content = responses[str(answer.status_code)].get("content", {}).get(call.accept, {})
         name = content.get("schema", {}).get("$ref", "").rsplit("/", 1)[-1]
-        if call.accept in {"text/csv", "text/plain"}:
+        if call.accept in LINES:
             lines = [line for line in answer.text.splitlines(keepends=True) if not line.startswith("# ")]
             texts.setdefault(call.operation_id, {})[call.accept] = "".join(lines[: LONGEST + 1])
         elif call.accept == "text/event-stream":
@@ -69,6 +71,8 @@ def _keep(world: World, document: Document, call: Call, schemas: Document, texts
             value = _tidied(answer.json(), brief=name in BRIEF)
             assert mismatches(document, content["schema"], value) == [], name
             schemas.setdefault(name, {})[str(answer.status_code)] = value
+        elif call.accept == "application/json" and not name:
+            texts.setdefault(call.operation_id, {})[call.accept] = _tidied(answer.json())
         if call.method != "POST" or not any(one["name"] == "prefer" for one in call.parameters):
             return
 
@@ -116,7 +120,7 @@ def main() -> None:
     """Write the file."""
     document = create_app(Settings()).openapi()
     with tempfile.TemporaryDirectory() as folder:
-        service = Service(Path(folder) / "data", FITD_SLOTS="2")
+        service = Service(Path(folder) / "data", **SETTINGS)
         try:
             recorded = record(World(service), document)
         finally:

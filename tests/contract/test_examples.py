@@ -11,7 +11,7 @@ from service.settings import Settings
 from tests.conftest import ROOT, Service
 from tests.contract.calls import calls, faults, mismatches, send
 from tests.contract.completeness import operations
-from tests.contract.world import Json, World
+from tests.contract.world import SETTINGS, Json, World
 
 COMMITTED = json.loads((ROOT / "openapi.json").read_text("utf-8"))
 LAST = ("resume_job",)
@@ -25,7 +25,7 @@ def document() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    service = Service(tmp_path_factory.mktemp("world") / "data", FITD_SLOTS="2")
+    service = Service(tmp_path_factory.mktemp("world") / "data", **SETTINGS)
     yield World(service)
     service.close()
 

@@ -12,11 +12,17 @@ Json = Any
 """Whatever JSON can say."""
 
 SHORT = {**TUTORIAL, "training": {"epochs": 40, "batch_size": "full", "seed": 0}}
+CALIBRATION = "calibration"
+"""The model that the examples speak of."""
+SETTINGS = {"FITD_SLOTS": "2", "FITD_SCORING_MODEL": CALIBRATION}
+"""With these the service is started."""
 LONG = {
     **TUTORIAL,
     "model": {"type": "mlp", "hidden": [16]},
     "training": {"epochs": 1_000_000, "batch_size": 16, "seed": 0},
 }
+LASTING_ROWS = 300_000
+"""So many take longer to predict than a request takes."""
 GROUPS = {
     "data": {
         "type": "inline",
@@ -62,14 +68,14 @@ class World:
 
     @cached_property
     def dataset(self) -> str:
-        """A small table with the columns `x` and `y`."""
-        return self._dataset(b"x,y\n0,1\n0.5,2\n1,3\n")
+        """A small table with the columns `id`, `x` and `y`."""
+        return self._dataset(b"id,x,y\n1,0,1\n2,0.5,2\n3,1,3\n")
 
     @cached_property
     def model(self) -> str:
-        """A model with one version, which is its champion."""
-        body = {"name": "calibration", "job": self.finished, "aliases": ["champion"]}
-        return str(self._post("/v1/models", json=body)["name"])
+        """A model with two versions: its champion, and one that is tried out."""
+        self._model(CALIBRATION, ["champion"])
+        return self._model(CALIBRATION, ["canary"], job=self._job(SHORT))
 
     @cached_property
     def prediction(self) -> str:
@@ -83,11 +89,13 @@ class World:
         return {name: _NAMED[name](self) for name in names if name in _NAMED}
 
     def mentioned(self, example: Json) -> Json:
-        """Put ids that exist where an example mentions one."""
+        """Put ids that exist where an example mentions one, and see that the models exist that it names."""
         if isinstance(example, dict):
             return {key: self.mentioned(value) for key, value in example.items()}
         if isinstance(example, list):
             return [self.mentioned(value) for value in example]
+        if example == CALIBRATION:
+            return self.model
         if isinstance(example, str) and (found := re.fullmatch(r"(job|ds|sweep|pred)_[a-z2-7]{24}", example)):
             return _IDS[found[1]](self)
         return example
@@ -121,13 +129,17 @@ class World:
     def _dataset(self, rows: bytes) -> str:
         return str(self._post("/v1/datasets", content=rows, headers={"Content-Type": "text/csv"})["id"])
 
-    def _model(self, name: str, aliases: list[str]) -> str:
-        body = {"name": name, "job": self.finished, "aliases": aliases}
+    def _model(self, name: str, aliases: list[str], *, job: str | None = None) -> str:
+        body = {"name": name, "job": job or self.finished, "aliases": aliases}
         return str(self._post("/v1/models", json=body)["name"])
 
-    def _prediction(self, *, wait: int = 0) -> str:
-        body = {"job": self.finished, "data": {"type": "dataset", "id": self.dataset}}
+    def _prediction(self, *, dataset: str | None = None, wait: int = 0) -> str:
+        body = {"job": self.finished, "data": {"type": "dataset", "id": dataset or self.dataset}}
         return str(self._post("/v1/predictions", json=body, headers={"Prefer": f"wait={wait}"})["id"])
+
+    def _lasting_prediction(self) -> str:
+        rows = "".join(f"{row}\n" for row in range(LASTING_ROWS))
+        return self._prediction(dataset=self._dataset(f"x\n{rows}".encode()))
 
     def _paused_sweep(self) -> str:
         sweep = self._sweep(LONG)
@@ -175,9 +187,12 @@ _STATES: dict[str, Callable[[World], Paths]] = {
     "delete_dataset": lambda world: {"dataset_id": world._dataset(b"a,b\n1,2\n3,4\n")},
     "delete_model": lambda world: {"name": world._model("unused", [])},
     "delete_model_version": lambda world: {"name": world._model("unused", []), "version": "1"},
-    "delete_alias": lambda world: {"name": world._model("aliased", ["old"]), "alias": "old"},
     "delete_model_alias": lambda world: {"name": world._model("aliased", ["old"]), "alias": "old"},
-    "cancel_prediction": lambda world: {"prediction_id": world._prediction()},
+    "cancel_prediction": lambda world: {"prediction_id": world._lasting_prediction()},
     "delete_prediction": lambda world: {"prediction_id": world._prediction(wait=60)},
+    # These speak of the model that the settings name.
+    "score": lambda world: {"name": world.model},
+    "scoring_ping": lambda world: {"name": world.model},
+    "scoring_health": lambda world: {"name": world.model},
 }
 """The state in which a call is right, where not any will do."""
