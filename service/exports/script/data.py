@@ -203,7 +203,7 @@ def _reading(spec: JobSpec, names: Sequence[str], job_id: str) -> list[str]:
             *comment(
                 "The rows were sent with the job: its spec has them. --data names a file with that job's JSON."
             ),
-            f'job = json.loads(fetch("/v1/jobs/{job_id}", arguments.data))',
+            f"job = json.loads(fetch({literal(f'/v1/jobs/{job_id}')}, arguments.data))",
             'data = job["spec"]["data"]',
             'rows = data["rows"]',
             'sent = data["columns"] or {name: [row[name] for row in rows] for name in rows[0]}',

@@ -62,7 +62,7 @@ def is_large(tensors: Mapping[str, torch.Tensor]) -> bool:
 def fetch_lines(url: str) -> list[str]:
     """Write how something is read from a file, or asked of the service."""
     return [
-        f'SERVICE = os.environ.get("FITD_URL", "{url}")',
+        f'SERVICE = os.environ.get("FITD_URL", {literal(url)})',
         "",
         "",
         'def fetch(path, file=None, media_type="application/json"):',
@@ -87,7 +87,7 @@ def fit_lines(tensors: Mapping[str, torch.Tensor], *, path: str) -> list[str]:
                 "The file begins with the length of its header; the header, in JSON, tells where each tensor lies "
                 "in what follows."
             ),
-            f'data = fetch("{path}", arguments.fit, "application/vnd.safetensors")',
+            f'data = fetch({literal(path)}, arguments.fit, "application/vnd.safetensors")',
             'length = int.from_bytes(data[:8], "little")',
             "header, tensors = json.loads(data[8 : 8 + length]), data[8 + length :]",
             "fit = {}",
