@@ -207,6 +207,7 @@ def _of_model(name: str, version: str | None, owner: str) -> Find:
             environment=environment,
             stop_reason=lineage.get("stop_reason"),
             result=found.result,
+            is_job_there=found.job_id in repository.still_there(session, [found.job_id]),
         )
 
     return find

@@ -130,7 +130,7 @@ class _Script:
             "# As the service trains: with another number of threads torch adds in another order.",
             f"torch.set_num_threads({threads})",
         ]
-        fetched = {"data": is_fetched(self._spec, self._frame), "fit": is_large(self._tensors)}
+        fetched = {"data": is_fetched(self._spec, self._frame.schema), "fit": is_large(self._tensors)}
         if not any(fetched.values()):
             return lines
         lines += ["", "parser = argparse.ArgumentParser()"]
