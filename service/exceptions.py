@@ -270,6 +270,14 @@ class ExportFailed(ServiceError):
     hint = "The other formats carry the same model; GET …/exports lists them."
 
 
+class ExportsBusy(ServiceError):
+    """As many exports are being made, or wait for it, as the service takes."""
+
+    code = "exports_busy"
+    hint = "Try again when some are made. The operator lets more be made at a time with FITD_EXPORT_SLOTS."
+    retry_after = 10
+
+
 class NoGroups(ServiceError):
     """The job has one model, and no groups."""
 

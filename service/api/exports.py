@@ -28,7 +28,7 @@ logger = structlog.get_logger(__name__)
 router = APIRouter(prefix="/v1", tags=["results"])
 
 LARGEST_DIFFERENCE, VERIFIED_ROWS = "Fitd-Largest-Difference", "Fitd-Verified-Rows"
-_ERRORS = documented(401, 404, 409, 422, 507)
+_ERRORS = documented(401, 404, 409, 422, 503, 507)
 _BYTES = {"type": "string", "format": "binary"}
 _FILE: dict[int | str, dict[str, Any]] = {
     200: {
@@ -205,6 +205,7 @@ def _of_model(name: str, version: str | None, owner: str) -> Find:
             environment=environment,
             stop_reason=lineage.get("stop_reason"),
             result=found.result,
+            is_job_there=found.job_id in repository.still_there(session, [found.job_id]),
         )
 
     return find
@@ -234,10 +235,10 @@ def _listed(running: Context, find: Find, *, base: str, query: str = "") -> Resp
 
 
 async def _file(request: Request, running: Context, find: Find, name: ExportFormat) -> Response:
-    subject, exported = await _exported(request, running, find, name)
+    title, exported = await _exported(request, running, find, name)
     form, report = FORMATS[name], exported.report
     headers = {
-        "Content-Disposition": f'attachment; filename="{subject.title}.{form.suffix}"',
+        "Content-Disposition": f'attachment; filename="{title}.{form.suffix}"',
         "ETag": f'"{report.digest}"',
         VERIFIED_ROWS: str(report.rows),
     }
@@ -253,16 +254,18 @@ async def _report(request: Request, running: Context, find: Find, name: ExportFo
 
 async def _exported(
     request: Request, running: Context, find: Find, name: ExportFormat
-) -> tuple[Subject, Exported]:
-    subject = await run_in_threadpool(_available, running, find, name)
+) -> tuple[str, Exported]:
+    """Give the title of what is exported, and the export."""
     if not FORMATS[name].in_child:
         url = str(request.base_url).rstrip("/")
-        return subject, await run_in_threadpool(_made_here, running, subject, name, url)
+        return await run_in_threadpool(_made_here, running, find, name, url)
     exporter: Exporter = request.app.state.exporter
     try:
-        return subject, await exporter.get(name, subject)
+        return await exporter.get(name, lambda: _available(running, find, name))
     except MakerFailed as error:
-        logger.error("an export could not be made", format=name, of=subject.id, report=error.report)  # noqa: TRY400 - the report has the traceback
+        logger.error(  # noqa: TRY400 - the report has the traceback
+            "an export could not be made", format=name, path=request.url.path, report=error.report
+        )
         hint = "The service's log has the details: please report it. Another format may help meanwhile."
         raise ExportFailed(
             f"The `{name}` export failed for a reason that was not foreseen.", hint=hint
@@ -283,8 +286,9 @@ def _available(running: Context, find: Find, name: ExportFormat) -> Subject:
     return subject
 
 
-def _made_here(running: Context, subject: Subject, name: ExportFormat, url: str) -> Exported:
+def _made_here(running: Context, find: Find, name: ExportFormat, url: str) -> tuple[str, Exported]:
     from service.exports.making import made_here
 
+    subject = _available(running, find, name)
     data, report = made_here(name, subject, datasets=running.settings.datasets_dir, url=url)
-    return Exported(data=data, report=report)
+    return subject.title, Exported(data=data, report=report)

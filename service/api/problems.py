@@ -74,6 +74,7 @@ STATUS_OF: dict[type[ServiceError], int] = {
     exceptions.PictureNotAvailable: 404,
     exceptions.ExportNotAvailable: 409,
     exceptions.ExportFailed: 409,
+    exceptions.ExportsBusy: 503,
     exceptions.NoGroups: 404,
     exceptions.CheckpointNotFound: 404,
     exceptions.NoParameters: 409,

@@ -7,24 +7,35 @@ import importlib.metadata
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from service import __version__
-from service.exceptions import ExportFailed, ExportNotAvailable
+from service.exceptions import DiskFull, ExportFailed, ExportNotAvailable, ExportsBusy
 from service.exports.child import ENVIRONMENT, OUT_OF_MEMORY, REFUSED
 from service.exports.formats import ExportFormat
 from service.exports.orders import FILE, PARAMETERS, REFUSAL, REPORT, SPEC, ExportOrder, Refusal
 from service.exports.report import Exported, Report
 from service.exports.store import ExportStore
 from service.exports.subject import Subject
+from service.tables.disk import full_disk_told
 
 __all__ = ["Budget", "Exporter", "MakerFailed"]
 
+logger = structlog.get_logger(__name__)
+MOST_IN_THE_MAKING = 16
+"""So many exports are made or wait for it; more are refused."""
 _MAKERS = ("torch", "onnx", "onnxruntime", "onnxscript")
 _OF_MEMORY = {signal.SIGKILL, signal.SIGABRT}
 _REVISION = "1"
 """Raised with each change of what an export holds: those that are kept are then made anew."""
+
+
+LookUp = Callable[[], Subject]
+"""Reads what is to be exported: asked again when its turn comes, so that what waits holds no tensors."""
 
 
 class MakerFailed(Exception):
@@ -68,27 +79,40 @@ class Exporter:
         self._slots = asyncio.Semaphore(slots)
         self._making: dict[tuple[str, str], asyncio.Task[Exported]] = {}
 
-    async def get(self, name: ExportFormat, subject: Subject) -> Exported:
-        """Give an export in a format that is made by a process of its own.
+    async def get(self, name: ExportFormat, look_up: LookUp) -> tuple[str, Exported]:
+        """Give an export in a format that is made by a process of its own, and the model's title.
+
+        Args:
+            name: The format.
+            look_up: Reads the model; called in threads, and its errors are raised here.
 
         Raises:
             ExportNotAvailable: The format cannot carry the model.
             ExportFailed: It could not be made within the budget, or gives something else than the service.
-            DiskFull: There is no room for it.
+            ExportsBusy: Too many others wait.
+            DiskFull: There is no room to make it.
             MakerFailed: The process failed for a reason of its own.
         """
-        key = self._store.key(name, _versions(), digest=_digest_of(subject))
-        found = await asyncio.to_thread(self._store.read, subject.id, key)
+        title, place = await asyncio.to_thread(self._place, name, look_up)
+        found = await asyncio.to_thread(self._store.read, *place)
         if found is not None:
-            return found
-        place = subject.id, key
-        task = self._making.get(place)
-        if task is None:
-            task = asyncio.create_task(self._made(name, subject, key))
-            self._making[place] = task
-            task.add_done_callback(lambda done: self._ended(place, done))
+            return title, found
+        task = self._making.get(place) or self._begun(name, look_up, place)
         # Shielded: the others who wait for it do not go away with one of them.
-        return await asyncio.shield(task)
+        return title, await asyncio.shield(task)
+
+    def _place(self, name: ExportFormat, look_up: LookUp) -> tuple[str, tuple[str, str]]:
+        """Name a model, and where its export is kept."""
+        subject = look_up()
+        return subject.title, (subject.id, self._store.key(name, _versions(), digest=_digest_of(subject)))
+
+    def _begun(self, name: ExportFormat, look_up: LookUp, place: tuple[str, str]) -> asyncio.Task[Exported]:
+        if len(self._making) >= MOST_IN_THE_MAKING:
+            raise ExportsBusy(f"{len(self._making)} exports are being made or wait for it.")
+        task = asyncio.create_task(self._made(name, look_up))
+        self._making[place] = task
+        task.add_done_callback(lambda done: self._ended(place, done))
+        return task
 
     async def close(self) -> None:
         """End what is being made."""
@@ -103,16 +127,35 @@ class Exporter:
             # Looked at, or asyncio would complain of an error that nobody waited for: they may all have gone away.
             task.exception()
 
-    async def _made(self, name: ExportFormat, subject: Subject, key: str) -> Exported:
+    async def _made(self, name: ExportFormat, look_up: LookUp) -> Exported:
         async with self._slots:
-            with self._store.workspace() as folder:
-                exported = await self._by_child(name, subject, folder.resolve())
-            await asyncio.to_thread(self._store.write, subject.id, key, exported.data, exported.report)
+            # Read only now: the parameters of all that wait would take their memory together.
+            subject = await asyncio.to_thread(look_up)
+            async with self._workspace() as folder:
+                exported = await self._by_child(name, subject, folder)
+            await asyncio.to_thread(self._kept, name, subject, exported)
             return exported
 
+    @contextlib.asynccontextmanager
+    async def _workspace(self) -> AsyncIterator[Path]:
+        """Make and remove the folder in threads: there may be much in it."""
+        workspace = self._store.workspace()
+        folder = await asyncio.to_thread(workspace.__enter__)
+        try:
+            yield folder.resolve()
+        finally:
+            await asyncio.shield(asyncio.to_thread(workspace.__exit__, None, None, None))
+
+    def _kept(self, name: ExportFormat, subject: Subject, exported: Exported) -> None:
+        """Keep an export; one that cannot be kept is still given, and made anew the next time."""
+        key = self._store.key(name, _versions(), digest=_digest_of(subject))
+        try:
+            self._store.write(subject.id, key, exported.data, exported.report)
+        except (OSError, DiskFull) as error:
+            logger.warning("an export could not be kept", format=name, of=subject.id, error=str(error))
+
     async def _by_child(self, name: ExportFormat, subject: Subject, folder: Path) -> Exported:
-        (folder / SPEC).write_text(subject.spec_text, "utf-8")
-        (folder / PARAMETERS).write_bytes(subject.parameters)
+        await asyncio.to_thread(_laid_out, subject, folder)
         order = ExportOrder(
             format=name,
             folder=folder,
@@ -125,8 +168,18 @@ class Exporter:
         log = folder / "maker.log"
         code = await _run(order, log)
         _judge(code, order, log)
-        report = Report.model_validate_json((folder / REPORT).read_bytes())
-        return Exported(data=(folder / FILE).read_bytes(), report=report)
+        return await asyncio.to_thread(_result, folder)
+
+
+def _laid_out(subject: Subject, folder: Path) -> None:
+    with full_disk_told("There is no room for an export on the disk."):
+        (folder / SPEC).write_text(subject.spec_text, "utf-8")
+        (folder / PARAMETERS).write_bytes(subject.parameters)
+
+
+def _result(folder: Path) -> Exported:
+    report = Report.model_validate_json((folder / REPORT).read_bytes())
+    return Exported(data=(folder / FILE).read_bytes(), report=report)
 
 
 def _digest_of(subject: Subject) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from service.exceptions import ExportFailed, ExportNotAvailable
 from service.exports.formats import ExportFormat
 from service.exports.orders import FILE, PARAMETERS, REFUSAL, REPORT, SPEC, ExportOrder, Refusal
+from service.exports.shortage import is_of_memory
 
 __all__ = ["ENVIRONMENT", "FAILED", "OUT_OF_MEMORY", "REFUSED", "main"]
 
@@ -63,8 +64,11 @@ def main() -> int:
         refusal = Refusal(is_failure=is_failure, message=error.message, hint=error.hint)
         (order.folder / REFUSAL).write_text(refusal.model_dump_json(), "utf-8")
         return REFUSED
-    except MemoryError:
-        return OUT_OF_MEMORY
+    except Exception as error:
+        # torch says it with a RuntimeError.
+        if is_of_memory(error):
+            return OUT_OF_MEMORY
+        raise
     (order.folder / REPORT).write_text(report.model_dump_json(), "utf-8")
     return 0
 

@@ -75,16 +75,21 @@ def _differences(
             continue
         expected = _expected(output, own)
         shown = np.asarray(values, dtype=np.float64).reshape(expected.shape)
-        difference = _largest(np.abs(shown - expected), np.isnan(shown) != np.isnan(expected))
-        scale = float(np.nanmax(np.abs(expected), initial=0.0))
+        difference = _largest(shown, expected)
+        # An infinite prediction says nothing of how large the others are.
+        scale = float(np.abs(expected[np.isfinite(expected)]).max(initial=0.0))
         largest = max(largest, difference)
         relative = max(relative, difference / scale if scale else difference)
     return largest, relative
 
 
-def _largest(differences: Floats, unlike: npt.NDArray[np.bool_]) -> float:
-    """Give the largest difference; infinite where only one of two numbers is none."""
-    return math.inf if unlike.any() else float(np.nanmax(differences, initial=0.0))
+def _largest(shown: Floats, expected: Floats) -> float:
+    """Give the largest difference; infinite where one is no finite number, and the other is not the same."""
+    finite = np.isfinite(shown) & np.isfinite(expected)
+    same = (shown == expected) | (np.isnan(shown) & np.isnan(expected))
+    if not (finite | same).all():
+        return math.inf
+    return float(np.abs(shown[finite] - expected[finite]).max(initial=0.0))
 
 
 def _expected(output: Output, own: Predicted) -> Floats:

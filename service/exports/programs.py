@@ -12,6 +12,7 @@ import torch
 from service import __version__
 from service.exceptions import ExportNotAvailable
 from service.exports.comparison import Comparison, compare
+from service.exports.shortage import is_of_memory
 from service.exports.whole import Output, WholeModel
 from service.inference.predictor import Predictor
 from service.spec.job import JobSpec
@@ -34,6 +35,7 @@ def program_of(model: WholeModel, example: dict[str, torch.Tensor]) -> torch.exp
 
     Raises:
         ExportNotAvailable: It does something that torch.export cannot follow.
+        MemoryError: There is too little memory to trace it.
     """
     rows = torch.export.Dim("rows")
     try:
@@ -41,10 +43,13 @@ def program_of(model: WholeModel, example: dict[str, torch.Tensor]) -> torch.exp
             model, (example,), dynamic_shapes=({name: {0: rows} for name in example},), strict=False
         )
     except Exception as error:
-        raise _unavailable("torch.export", error) from error
+        raise _refusal("torch.export", error) from error
 
 
-def _unavailable(what: str, error: Exception) -> ExportNotAvailable:
+def _refusal(what: str, error: Exception) -> ExportNotAvailable | MemoryError:
+    """Say that a library cannot take the model; where it only lacked memory, more of it would help."""
+    if is_of_memory(error):
+        return MemoryError(str(error))
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
     return ExportNotAvailable(
         f"{what} cannot take this model: {reason}", hint="GET …/exports lists the other formats."
@@ -127,6 +132,7 @@ def write_pt2(spec: JobSpec, parameters: bytes, arrays: Mapping[str, Array], pat
     Raises:
         ExportNotAvailable: torch.export cannot take the model.
         ExportFailed: What it gives differs.
+        MemoryError: There is too little memory for it.
     """
     model, predictor = WholeModel(spec, parameters), Predictor(spec, parameters)
     program = program_of(model, example_of(model, _two(arrays)))
@@ -173,7 +179,7 @@ def write_onnx(spec: JobSpec, parameters: bytes, arrays: Mapping[str, Array], pa
     try:
         graph = onnx_graph.graph_of(program, model)
     except Exception as error:
-        raise _unavailable("ONNX", error) from error
+        raise _refusal("ONNX", error) from error
     comparison = _onnx_compared(graph.SerializeToString(), model, predictor, arrays)
     packages = ("torch", "onnx", "onnxruntime", "onnxscript")
     onnx_graph.annotate(graph, describe(model, comparison, kind="onnx", packages=packages))
@@ -190,13 +196,13 @@ def _onnx_compared(
     try:
         session = onnx_graph.session_of(data)
     except Exception as error:
-        raise _unavailable("onnxruntime", error) from error
+        raise _refusal("onnxruntime", error) from error
 
     def run(some: Mapping[str, Array]) -> Sequence[Any]:
         try:
             found: Sequence[Any] = session.run(None, onnx_graph.feeds(model, example_of(model, some)))
         except Exception as error:
-            raise _unavailable("onnxruntime", error) from error
+            raise _refusal("onnxruntime", error) from error
         return found
 
     return compare(run, model.outputs, predictor, arrays)

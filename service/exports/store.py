@@ -74,6 +74,7 @@ class ExportStore:
 
         Raises:
             DiskFull: There is no room.
+            OSError: It cannot be written, for one because the folder is being removed.
         """
         folder = self._folder(owner_id)
         with full_disk_told("There is no room for the export on the disk."):
@@ -129,12 +130,8 @@ class ExportStore:
 
     def _tidy(self) -> None:
         """Remove those that were not used for longest, until the others fit."""
-        files = [
-            (path.stat().st_mtime, path.stat().st_size, path)
-            for owner_id in self.ids()
-            for path in _listed(self._root / owner_id)
-            if path.suffix == ""
-        ]
+        paths = (path for owner_id in self.ids() for path in _listed(self._root / owner_id))
+        files = [found for path in paths if path.suffix == "" and (found := _aged(path)) is not None]
         left, count = sum(size for _, size, _ in files), len(files)
         for _, size, path in sorted(files):
             if left <= self._max_bytes and count <= MOST_FILES:
@@ -165,6 +162,15 @@ def _listed(folder: Path) -> list[Path]:
         return list(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def _aged(path: Path) -> tuple[float, int, Path] | None:
+    """Give when a file was used last, and its size; None where another process has just removed it."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime, found.st_size, path
 
 
 def _is_older(path: Path, before: float) -> bool:

@@ -25,6 +25,7 @@ class Subject:
         environment: What the training ran on: versions, processor, threads; None where it is not known.
         stop_reason: Why the training ended.
         result: The job's result.
+        is_job_there: Whether the job can still be asked for; the model of a version outlives it.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Subject:
     environment: Mapping[str, Any] | None = None
     stop_reason: str | None = None
     result: Mapping[str, Any] | None = None
+    is_job_there: bool = True
 
     def spec(self) -> JobSpec:
         """Read the effective spec; rows that were sent along are among it."""

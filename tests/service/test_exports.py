@@ -133,6 +133,21 @@ def test_a_format_that_cannot_carry_a_model_says_why(service: Service) -> None:
         assert answer.json()["hint"]
 
 
+def test_a_script_whose_rows_went_with_their_job_is_not_available(service: Service) -> None:
+    rows = [place / 1500 for place in range(1500)]
+    spec = changed("/training/epochs", 2)
+    spec["data"] = {"type": "inline", "columns": {"x": rows, "y": rows}, "target": "y"}
+    job = service.submit(spec)["id"]
+    assert service.client.post("/v1/models", json={"name": "left", "job": job}).status_code in {200, 201}
+    assert service.client.get("/v1/models/left/exports/script").status_code == 200
+    assert service.client.delete(f"/v1/jobs/{job}").status_code == 204
+    answer = service.client.get("/v1/models/left/exports/script")
+    assert (answer.status_code, answer.json()["code"]) == (409, "export_not_available")
+    assert "the job, which has been deleted" in answer.json()["detail"]
+    told = service.client.get("/v1/models/left/exports").json()["data"]
+    assert [one["format"] for one in told if not one["available"]] == ["script"]
+
+
 def test_unknown_formats_and_jobs_are_refused(service: Service, line: str) -> None:
     assert service.client.get(f"/v1/jobs/{line}/exports/pmml").status_code == 422
     assert service.client.get("/v1/jobs/job_none/exports/onnx").status_code == 404

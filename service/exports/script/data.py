@@ -13,7 +13,7 @@ from service.exports.script.python import comment, key, listed, literal
 from service.spec.expression import FUNCTIONS, Expression, identifier
 from service.spec.inline import InlineData
 from service.spec.job import JobSpec
-from service.spec.schema import Column
+from service.spec.schema import Column, Schema
 from service.spec.stored import StoredData
 from service.spec.synthetic import Distribution, Noise, SyntheticData
 from service.tables.frame import Array, Frame
@@ -36,20 +36,21 @@ def columns_of(spec: JobSpec) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def is_fetched(spec: JobSpec, frame: Frame) -> bool:
+def is_fetched(spec: JobSpec, schema: Schema) -> bool:
     """Tell whether the rows are read from the service or a file, and not in the script."""
     if isinstance(spec.data, SyntheticData):
         return False
     if isinstance(spec.data, StoredData):
         return True
-    return sum(frame.arrays[name].size for name in columns_of(spec)) > MOST_LITERALS
+    values = sum(math.prod(schema.by_name[name].shape) for name in columns_of(spec))
+    return schema.rows * values > MOST_LITERALS
 
 
 def data_lines(spec: JobSpec, frame: Frame, *, job_id: str) -> list[str]:
     """Write how the columns come to be: a dictionary `columns` of arrays, one value for each row."""
     if isinstance(spec.data, SyntheticData):
         return _drawn(spec.data)
-    if not is_fetched(spec, frame):
+    if not is_fetched(spec, frame.schema):
         return _written(spec, frame)
     return _fetched(spec, frame, job_id)
 
@@ -203,7 +204,7 @@ def _reading(spec: JobSpec, names: Sequence[str], job_id: str) -> list[str]:
             *comment(
                 "The rows were sent with the job: its spec has them. --data names a file with that job's JSON."
             ),
-            f'job = json.loads(fetch("/v1/jobs/{job_id}", arguments.data))',
+            f"job = json.loads(fetch({literal(f'/v1/jobs/{job_id}')}, arguments.data))",
             'data = job["spec"]["data"]',
             'rows = data["rows"]',
             'sent = data["columns"] or {name: [row[name] for row in rows] for name in rows[0]}',

@@ -62,7 +62,7 @@ def is_large(tensors: Mapping[str, torch.Tensor]) -> bool:
 def fetch_lines(url: str) -> list[str]:
     """Write how something is read from a file, or asked of the service."""
     return [
-        f'SERVICE = os.environ.get("FITD_URL", "{url}")',
+        f'SERVICE = os.environ.get("FITD_URL", {literal(url)})',
         "",
         "",
         'def fetch(path, file=None, media_type="application/json"):',
@@ -72,7 +72,9 @@ def fetch_lines(url: str) -> list[str]:
         "            return opened.read()",
         '    request = urllib.request.Request(SERVICE + path, headers={"Accept": media_type})',
         '    if "FITD_API_KEY" in os.environ:',
-        '        request.add_header("Authorization", "Bearer " + os.environ["FITD_API_KEY"])',
+        "        # Not sent along when the service redirects: it may lead to another host.",
+        '        bearer = "Bearer " + os.environ["FITD_API_KEY"]',
+        '        request.add_unredirected_header("Authorization", bearer)',
         "    with urllib.request.urlopen(request) as answer:",
         "        return answer.read()",
         "",
@@ -87,7 +89,7 @@ def fit_lines(tensors: Mapping[str, torch.Tensor], *, path: str) -> list[str]:
                 "The file begins with the length of its header; the header, in JSON, tells where each tensor lies "
                 "in what follows."
             ),
-            f'data = fetch("{path}", arguments.fit, "application/vnd.safetensors")',
+            f'data = fetch({literal(path)}, arguments.fit, "application/vnd.safetensors")',
             'length = int.from_bytes(data[:8], "little")',
             "header, tensors = json.loads(data[8 : 8 + length]), data[8 + length :]",
             "fit = {}",
@@ -128,7 +130,9 @@ def compare_lines(bound: Bound) -> list[str]:
         ]
     lines += [
         "for name, tensor in model.state_dict().items():",
-        "    difference = (tensor.double() - fit[name].double()).abs().max().item()",
+        "    differences = (tensor.double() - fit[name].double()).abs()",
+        "    # What is no number is as far away as can be.",
+        '    difference = differences.nan_to_num(float("inf"), float("inf")).max().item()',
         "    largest = max(largest, difference)",
         '    print(f"\\n{name}: largest difference {difference:g}")',
         f"    if tensor.numel() <= {SHOWN_NUMBERS}:",

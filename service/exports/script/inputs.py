@@ -64,7 +64,8 @@ def _by_column(split: ColumnSplit, schema: Schema) -> Iterator[str]:
         if not wanted:
             continue
         values = [known.index(one) for one in wanted] if column.kind == "category" else wanted
-        shown = ", ".join(map(str, wanted))
+        # Labels are the caller's: written as literals, or a line break in one would end the comment.
+        shown = ", ".join(map(literal, wanted))
         yield f"{part} = rows[np.isin({key(split.column)}[rows], {literal(values)})]  # {shown}"
 
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
+from service.exports.script.data import is_fetched
 from service.exports.subject import Subject
+from service.spec.inline import InlineData
 from service.spec.job import JobSpec
 from service.spec.models import PluginModel
 
@@ -14,6 +16,9 @@ ENDED = {"completed", "early_stopped"}
 def obstacles(subject: Subject, spec: JobSpec) -> list[str]:
     """Name the fields of the spec that stand in the way, each with the reason; nothing where none does."""
     found = list(_of_the_spec(spec))
+    data = spec.data
+    if not subject.is_job_there and isinstance(data, InlineData) and is_fetched(spec, data.table_schema):
+        found.append("/data: its many rows were sent with the job, which has been deleted")
     if subject.stop_reason not in ENDED:
         found.append(
             f"the training ended with `{subject.stop_reason}`, perhaps within an epoch: "

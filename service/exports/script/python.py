@@ -3,8 +3,9 @@
 import inspect
 import json
 import math
+import re
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 __all__ = ["WIDTH", "call", "comment", "key", "listed", "literal"]
@@ -13,6 +14,8 @@ WIDTH = 100
 """Characters of a line of the script, as far as it can be kept."""
 _PER_AXIS = {"kernel_size", "stride", "padding", "dilation", "output_padding"}
 """Options for which one number stands for the same number in each axis."""
+_WORD = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^\s"'])+""")
+"""What stands between two blanks; blanks within quotes are part of it."""
 
 
 def literal(value: Any) -> str:  # noqa: ANN401 - numbers, texts, and lists of them
@@ -42,8 +45,9 @@ def key(name: str) -> str:
 
 
 def comment(text: str, *, indent: str = "") -> list[str]:
-    """Write a comment, wrapped."""
-    return [f"{indent}# {line}" for line in textwrap.wrap(text, WIDTH - len(indent) - 2)]
+    """Write a comment, wrapped; what is not printable is written as its escape, so that no text ends the comment."""
+    shown = "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+    return [f"{indent}# {line}" for line in textwrap.wrap(shown, WIDTH - len(indent) - 2)]
 
 
 def listed(head: str, values: Iterable[str], tail: str, *, indent: str = "") -> list[str]:
@@ -52,15 +56,19 @@ def listed(head: str, values: Iterable[str], tail: str, *, indent: str = "") -> 
     whole = f"{indent}{head}{', '.join(texts)}{tail}"
     if len(whole) <= WIDTH:
         return [whole]
-    inner = textwrap.wrap(
-        ", ".join(texts) + ",",
-        WIDTH,
-        initial_indent=f"{indent}    ",
-        subsequent_indent=f"{indent}    ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    return [f"{indent}{head}", *inner, f"{indent}{tail}"]
+    return [f"{indent}{head}", *_packed(texts, f"{indent}    "), f"{indent}{tail}"]
+
+
+def _packed(texts: Iterable[str], indent: str) -> Iterator[str]:
+    """Fill lines with values and a comma after each: broken at blanks, but never within quotes."""
+    line = ""
+    for word in _WORD.findall(", ".join(texts) + ","):
+        if line and len(indent) + len(line) + 1 + len(word) > WIDTH:
+            yield indent + line
+            line = word
+        else:
+            line = f"{line} {word}" if line else word
+    yield indent + line
 
 
 def call(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from service import __version__
-from service.exceptions import ExportNotAvailable
+from service.exceptions import ExportFailed, ExportNotAvailable
 from service.exports.script.data import columns_of, data_lines, is_fetched
 from service.exports.script.ending import Bound, compare_lines, fetch_lines, fit_lines, is_large
 from service.exports.script.inputs import input_lines, split_lines
@@ -36,6 +36,7 @@ def script_of(subject: Subject, frame: Frame, *, url: str) -> str:
 
     Raises:
         ExportNotAvailable: Something in the job cannot be written as plain torch; the message names it.
+        ExportFailed: What was written is no Python.
     """
     spec = subject.spec()
     found = obstacles(subject, spec)
@@ -50,7 +51,19 @@ def script_of(subject: Subject, frame: Frame, *, url: str) -> str:
             f"The columns of this job hold {numbers:,} numbers; a script, which has them all in memory, takes up to "
             f"{MOST_NUMBERS:,}."
         )
-    return _Script(subject, spec, spec.model, frame, url).text()
+    return _compiled(_Script(subject, spec, spec.model, frame, url).text())
+
+
+def _compiled(text: str) -> str:
+    """Hand out no script that Python cannot even read."""
+    try:
+        compile(text, "script.py", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        raise ExportFailed(
+            f"The script that was written is no Python: {error}. It is not handed out.",
+            hint="This is a fault of the service: please report it with the job's spec.",
+        ) from error
+    return text
 
 
 class _Script:
@@ -112,12 +125,12 @@ class _Script:
         )
 
     def _start(self) -> list[str]:
-        threads = (self._subject.environment or {}).get("threads", 1)
+        threads = int((self._subject.environment or {}).get("threads") or 1)
         lines = [
             "# As the service trains: with another number of threads torch adds in another order.",
             f"torch.set_num_threads({threads})",
         ]
-        fetched = {"data": is_fetched(self._spec, self._frame), "fit": is_large(self._tensors)}
+        fetched = {"data": is_fetched(self._spec, self._frame.schema), "fit": is_large(self._tensors)}
         if not any(fetched.values()):
             return lines
         lines += ["", "parser = argparse.ArgumentParser()"]
