@@ -92,5 +92,11 @@ def test_a_tracker_that_is_not_installed_is_told_at_the_start(monkeypatch: pytes
 
 def test_nothing_is_switched_on_by_itself(tmp_path: Path) -> None:
     assert sinks.switched_on(Settings()) == {}
-    assert list(sinks.sinks(Settings())) == []
+    assert list(sinks.sinks(Settings(), only=sinks.VARIABLES)) == []
     assert set(sinks.switched_on(Settings(trackers=Trackers(tensorboard_dir=tmp_path)))) == {"tensorboard"}
+
+
+def test_only_trackers_that_are_asked_for_are_made(tmp_path: Path) -> None:
+    trackers = Trackers(tensorboard_dir=tmp_path, mlflow_uri=f"sqlite:///{tmp_path}/mlflow.db")
+    made = sinks.sinks(Settings(trackers=trackers), only=["mlflow"])
+    assert [sink.name for sink in made] == ["mlflow"]
