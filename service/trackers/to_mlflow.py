@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 
 from service.trackers.flattening import Plain
+from service.trackers.masking import masked
 from service.trackers.sink import Extras, JobTold, Place, Points, SinkAway, SinkRefused, SweepTold, is_told
 
 if TYPE_CHECKING:
@@ -71,12 +72,12 @@ def _translated(*, of_run: bool = True) -> Iterator[None]:
     except (SinkAway, SinkRefused):
         raise
     except MlflowException as error:
-        words = " ".join(str(error.message).split())
+        words = masked(str(error.message))
         if of_run and error.error_code in _FOR_EVER:
             raise SinkRefused(words) from error
         raise SinkAway(words) from error
     except Exception as error:  # of the transport, of a database, of a cloud's library: nobody can list them
-        raise SinkAway(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+        raise SinkAway(f"{type(error).__name__}: {masked(str(error))}") from error
 
 
 class Mlflow:

@@ -199,11 +199,12 @@ def test_a_tracker_that_is_away_gets_everything_when_it_is_back(ledger: Ledger, 
 
 
 def test_a_server_that_does_not_answer_is_away(ledger: Ledger) -> None:
-    sink = Mlflow("http://127.0.0.1:9", experiment="fitd", artifacts=False)
+    sink = Mlflow("http://anna:secret@127.0.0.1:9", experiment="fitd", artifacts=False)
     ledger.switch_on(sink)
     ledger.running()
-    with pytest.raises(SinkAway, match=r"127\.0\.0\.1"):
+    with pytest.raises(SinkAway, match=r"127\.0\.0\.1") as caught:
         ledger.follower(sink).turn()
+    assert "secret" not in str(caught.value)
 
 
 def test_one_run_that_a_tracker_refuses_holds_up_no_other(

@@ -9,6 +9,7 @@ from service.exceptions import StartupFailed
 from service.settings import Settings, Trackers
 from service.trackers import sinks
 from service.trackers.flattening import MOST_PARAMETERS, figures, parameters
+from service.trackers.masking import masked
 from service.trackers.to_mlflow import _name
 
 
@@ -100,3 +101,19 @@ def test_only_trackers_that_are_asked_for_are_made(tmp_path: Path) -> None:
     trackers = Trackers(tensorboard_dir=tmp_path, mlflow_uri=f"sqlite:///{tmp_path}/mlflow.db")
     made = sinks.sinks(Settings(trackers=trackers), only=["mlflow"])
     assert [sink.name for sink in made] == ["mlflow"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "API request to http://anna:pw@host:5000/api\nfailed",
+            "API request to http://…@host:5000/api failed",
+        ),
+        ("no postgresql://anna:p/w@x@host/db", "no postgresql://…@host/db"),
+        ("url: /api?name=fitd&token=pw (Caused by", "url: /api?name=…&token=… (Caused by"),
+        ("HTTPConnectionPool(host='127.0.0.1', port=9)", "HTTPConnectionPool(host='127.0.0.1', port=9)"),
+    ],
+)
+def test_what_a_client_says_is_told_without_its_secrets(text: str, told: str) -> None:
+    assert masked(text) == told
