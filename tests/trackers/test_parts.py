@@ -10,7 +10,7 @@ from service.settings import Settings, Trackers
 from service.trackers import sinks
 from service.trackers.flattening import MOST_PARAMETERS, figures, parameters
 from service.trackers.masking import masked
-from service.trackers.to_mlflow import _name
+from service.trackers.to_mlflow import _name, _names
 
 
 @pytest.mark.parametrize(
@@ -117,3 +117,23 @@ def test_only_trackers_that_are_asked_for_are_made(tmp_path: Path) -> None:
 )
 def test_what_a_client_says_is_told_without_its_secrets(text: str, told: str) -> None:
     assert masked(text) == told
+
+
+@pytest.mark.parametrize(
+    ("texts", "kept"),
+    [
+        (["x(1)", "x[1]"], set()),
+        (["x_1_", "x(1)", "x[1]"], {"x_1_"}),
+        (["x" * 250, "x" * 251, "x" * 300], {"x" * 250}),
+        (["log(x)", "y"], {"log_x_", "y"}),
+    ],
+)
+def test_no_two_names_become_one(texts: list[str], kept: set[str]) -> None:
+    from mlflow.utils.validation import _validate_param_name
+
+    names = _names(texts)
+    assert len(set(names)) == len(texts)
+    assert kept <= set(names)
+    assert _names(reversed(texts)) == names[::-1]
+    for name in names:
+        _validate_param_name(name)
