@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     # Without a help text, and so in no list: a worker starts it.
     track = commands.add_parser("track", parents=[folder, child])
     track.add_argument("--holder", required=True, help=argparse.SUPPRESS)
+    track.add_argument("--only", action="append", required=True, help=argparse.SUPPRESS)
     track.set_defaults(run=_track)
     migrate = commands.add_parser("migrate", parents=[folder], help="create or upgrade the database")
     migrate.set_defaults(run=_migrate)
@@ -213,7 +214,7 @@ def _worker(settings: "Settings", _options: argparse.Namespace) -> int:
 def _track(settings: "Settings", options: argparse.Namespace) -> int:
     from service.trackers.process import run as follow
 
-    follow(settings, holder=options.holder)
+    follow(settings, holder=options.holder, only=options.only)
     return 0
 
 

@@ -44,31 +44,46 @@ class Follower:
             retry_seconds: Longest time between two tries while the tracker is away.
         """
         self._name = sink.name
+        self._sink = sink
         self._telling = Telling(sink, database, holder=holder)
         self._database = database
         self._holder = holder
         self._every_seconds = every_seconds
         self._retry_seconds = retry_seconds
         self._failures = 0
+        self._lost = False
         self._tidy_due = 0.0
         self._broken: set[str] = set()
         """Subjects at which this process has failed, and nobody knows why: not to hold up the others."""
 
     def run(self, stop: threading.Event) -> None:
-        """Tell what is new again and again.
-
-        Raises:
-            NotOurs: Another worker serves the tracker by now.
-        """
+        """Tell what is new again and again, while the tracker is this worker's."""
         pause = 0.0
         while not stop.wait(pause):
             try:
-                pause = 0.0 if self.turn() else self._every_seconds
-            except SinkAway as error:
-                pause = self._put_off(str(error))
-            except ServiceError as error:
-                logger.warning("telling put off", tracker=self._name, reason=error.message)
-                pause = self._every_seconds
+                pause = self._tried()
+            except NotOurs:
+                pause = self._given_up()
+
+    def _tried(self) -> float:
+        """Take a turn; give the time until the next one."""
+        try:
+            more = self.turn()
+        except SinkAway as error:
+            return self._put_off(str(error))
+        except ServiceError as error:
+            logger.warning("telling put off", tracker=self._name, reason=error.message)
+            return self._every_seconds
+        self._lost = False
+        return 0.0 if more else self._every_seconds
+
+    def _given_up(self) -> float:
+        """Trust in nothing any more: another worker tells the tracker. Give the time until that is asked again."""
+        if not self._lost:
+            logger.info("another worker serves the tracker", tracker=self._name)
+        self._lost, self._failures = True, 0
+        self._telling = Telling(self._sink, self._database, holder=self._holder)
+        return self._every_seconds
 
     def turn(self) -> bool:
         """Tell what is new, up to a bound; tell whether there is more.
@@ -88,8 +103,13 @@ class Follower:
         return adopted or more
 
     def _adopt(self) -> bool:
-        """Give new jobs their cursors before the tracker hears of any of them; tell whether there are more."""
+        """Give new jobs their cursors before the tracker hears of any of them; tell whether there are more.
+
+        It asks first whose the tracker is: where no job is new, nothing is written before the tracker is told.
+        """
         with self._database.read() as session:
+            if repository.holder_of(session, self._name) != self._holder:
+                raise NotOurs
             found = repository.strangers(session, self._name, limit=ADOPTED_AT_ONCE)
         if found:
             with self._database.write() as session:

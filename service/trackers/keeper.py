@@ -39,6 +39,8 @@ class Tracking(Beside):
         self._worker_id = worker_id
         self._trackers = switched_on(settings)
         self._process: subprocess.Popen[bytes] | None = None
+        self._served: list[str] = []
+        """The trackers that the process tells."""
         self._started = 0.0
         self._short_lives = 0
 
@@ -53,10 +55,7 @@ class Tracking(Beside):
             except Exception:
                 logger.exception("trackers cannot be served")
                 continue
-            if held:
-                self._keep_running()
-            else:
-                self._end()
+            self._serve(held)
         self._end()
 
     def _holds(self, name: str, target: str) -> bool:
@@ -70,6 +69,14 @@ class Tracking(Beside):
             return repository.hold(session, name, self._worker_id)
         return False  # Another worker has made it known at this very moment.
 
+    def _serve(self, held: list[str]) -> None:
+        """Let the process tell these trackers and no other, each of which may be another worker's."""
+        if held != self._served:
+            self._end()
+            self._served = held
+        if held:
+            self._keep_running()
+
     def _keep_running(self) -> None:
         if self._process is not None:
             code = self._process.poll()
@@ -80,7 +87,7 @@ class Tracking(Beside):
             logger.warning(
                 "the process of the trackers ended", exit_code=code, soon_in_a_row=self._short_lives
             )
-            self._process = None
+            self._end()
         if time.monotonic() - self._started >= BACKOFF_SECONDS * 2 ** min(self._short_lives, 6):
             self._start()
 
@@ -88,6 +95,7 @@ class Tracking(Beside):
         self._started = time.monotonic()
         command = [sys.executable, "-m", "service", "track", "--holder", self._worker_id]
         command += ["--data-dir", str(self._settings.data_dir), "--supervised"]
+        command += [word for name in self._served for word in ("--only", name)]
         # It inherits the environment, in which the trackers' secrets are. It ends when its standard input does: with
         # this process, however that dies; a terminal's Ctrl-C is kept away.
         self._process = subprocess.Popen(  # noqa: S603 - our own command
@@ -97,6 +105,6 @@ class Tracking(Beside):
     def _end(self) -> None:
         """End the process at once: what it was about is in doubt, and the next one sees to that."""
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+            with self._process:
+                self._process.kill()
             self._process = None

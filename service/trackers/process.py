@@ -3,6 +3,7 @@
 import contextlib
 import os
 import threading
+from collections.abc import Collection
 
 import structlog
 
@@ -12,7 +13,6 @@ from service.settings import Settings
 from service.trackers.follower import Follower
 from service.trackers.sink import Sink
 from service.trackers.sinks import sinks
-from service.trackers.telling import NotOurs
 
 __all__ = ["run"]
 
@@ -22,18 +22,19 @@ NICENESS = 10
 """Trainings come first: whoever tells of them takes what they leave of a busy machine."""
 
 
-def run(settings: Settings, *, holder: str) -> None:
-    """Tell all trackers that are switched on, each at its own pace, until one of them is another worker's.
+def run(settings: Settings, *, holder: str, only: Collection[str]) -> None:
+    """Tell trackers what is new, each at its own pace, until this process is ended or the telling of one breaks.
 
     Args:
         settings: Of the service.
         holder: The worker that serves the trackers.
+        only: Their names.
     """
     os.nice(NICENESS)
     failpoints.arm(settings.failpoints_dir)
     stop = threading.Event()
     with contextlib.closing(Database(settings.effective_database_url)) as database:
-        threads = [_started(sink, settings, database, holder, stop) for sink in sinks(settings)]
+        threads = [_started(sink, settings, database, holder, stop) for sink in sinks(settings, only=only)]
         stop.wait()
         for thread in threads:
             thread.join()
@@ -54,8 +55,6 @@ def _started(
     def follow() -> None:
         try:
             follower.run(stop)
-        except NotOurs:
-            logger.info("another worker serves the tracker", tracker=sink.name)
         except Exception:
             logger.exception("telling ended", tracker=sink.name)
         finally:

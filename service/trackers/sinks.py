@@ -1,7 +1,7 @@
 """Which trackers are switched on, and whether what they need is installed."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from importlib.util import find_spec
 
 from service.exceptions import StartupFailed
@@ -45,14 +45,19 @@ def check(settings: Settings) -> None:
 VARIABLES = {"mlflow": "MLFLOW_URI", "tensorboard": "TENSORBOARD_DIR"}
 
 
-def sinks(settings: Settings) -> Iterator[Sink]:
-    """Make the trackers that are switched on. Their libraries are loaded, or will be: not in a process that is to stay small."""
+def sinks(settings: Settings, *, only: Collection[str]) -> Iterator[Sink]:
+    """Make the trackers that are switched on. Their libraries are loaded, or will be: not in a process that is to stay small.
+
+    Args:
+        settings: Of the service.
+        only: Names of those to make; whatever else is switched on is served by somebody else.
+    """
     trackers = settings.trackers
-    if trackers.tensorboard_dir:
+    if trackers.tensorboard_dir and "tensorboard" in only:
         from service.trackers.to_tensorboard import TensorBoard
 
         yield TensorBoard(trackers.tensorboard_dir)
-    if trackers.mlflow_uri:
+    if trackers.mlflow_uri and "mlflow" in only:
         from service.trackers.to_mlflow import Mlflow
 
         yield Mlflow(

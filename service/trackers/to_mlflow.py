@@ -6,11 +6,13 @@ of an epoch is therefore the one at which the database got it, and never that of
 
 import contextlib
 import functools
+import hashlib
 import itertools
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 
 from service.trackers.flattening import Plain
+from service.trackers.masking import masked
 from service.trackers.sink import Extras, JobTold, Place, Points, SinkAway, SinkRefused, SweepTold, is_told
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ _QUIET = {
 _METRICS_AT_ONCE = 1000
 _TEXTS_AT_ONCE = 100
 _LONGEST_NAME = 250
+_DIGEST = 8
 _LONGEST_PARAMETER = 6000
 _LONGEST_TAG = 5000
 """Of MLflow's own bounds, and those of servers that are stricter, the lower ones."""
@@ -71,12 +75,12 @@ def _translated(*, of_run: bool = True) -> Iterator[None]:
     except (SinkAway, SinkRefused):
         raise
     except MlflowException as error:
-        words = " ".join(str(error.message).split())
+        words = masked(str(error.message))
         if of_run and error.error_code in _FOR_EVER:
             raise SinkRefused(words) from error
         raise SinkAway(words) from error
     except Exception as error:  # of the transport, of a database, of a cloud's library: nobody can list them
-        raise SinkAway(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+        raise SinkAway(f"{type(error).__name__}: {masked(str(error))}") from error
 
 
 class Mlflow:
@@ -148,7 +152,10 @@ class Mlflow:
         from mlflow.entities import Metric
 
         at = _milliseconds(told.finished_at or told.started_at)
-        rows = [Metric(_name(f"final.{name}"), value, at, epoch) for name, value in told.figures.items()]
+        names = _names(f"final.{name}" for name in told.figures)
+        rows = [
+            Metric(name, value, at, epoch) for name, value in zip(names, told.figures.values(), strict=True)
+        ]
         self._log(run, metrics=rows, tags=_tags(told))
 
     def _close(self, run: str, status: str, at: datetime | None) -> None:
@@ -206,12 +213,14 @@ class Mlflow:
     ) -> None:
         from mlflow.entities import Param
 
-        rows = [Param(_name(name), str(one)[:_LONGEST_PARAMETER]) for name, one in (parameters or {}).items()]
+        told = parameters or {}
+        texts = (str(one)[:_LONGEST_PARAMETER] for one in told.values())
+        rows = [Param(name, text) for name, text in zip(_names(told), texts, strict=True)]
         with _translated():
             for numbers in _batches(metrics, _METRICS_AT_ONCE):
                 self._client.log_batch(run, metrics=numbers)
-            for texts in _batches(rows, _TEXTS_AT_ONCE):
-                self._client.log_batch(run, params=texts)
+            for params in _batches(rows, _TEXTS_AT_ONCE):
+                self._client.log_batch(run, params=params)
             for labels in _batches(tags, _TEXTS_AT_ONCE):
                 self._client.log_batch(run, tags=labels)
 
@@ -242,7 +251,7 @@ def _rows(points: Points) -> "Iterator[list[Metric]]":
     """Give the numbers of each epoch that were recorded."""
     from mlflow.entities import Metric
 
-    names = [_name(name) for name in points.columns]
+    names = _names(points.columns)
     series = [one.tolist() for one in points.columns.values()]
     for step, at, *values in zip(points.epochs.tolist(), points.times.tolist(), *series, strict=True):
         yield [
@@ -255,13 +264,32 @@ def _rows(points: Points) -> "Iterator[list[Metric]]":
 def _tags(told: JobTold | SweepTold) -> "list[RunTag]":
     """Give facts and metadata as tags, those of the service apart from those of the owner."""
     facts = {ID: told.id, **{f"fitd.{name}": value for name, value in told.facts.items()}}
-    return [_tag(name, value) for name, value in {**told.metadata, **facts}.items()]
+    pairs = {**told.metadata, **facts}
+    return [_tag(name, value) for name, value in zip(_names(pairs), pairs.values(), strict=True)]
 
 
 def _tag(name: str, value: str) -> "RunTag":
     from mlflow.entities import RunTag
 
-    return RunTag(_name(name), value[:_LONGEST_TAG])
+    return RunTag(name, value[:_LONGEST_TAG])
+
+
+def _names(texts: Iterable[str]) -> list[str]:
+    """Fit names to what MLflow takes, each to one of its own: it refuses parameters of the same name.
+
+    Where several become one, those that had to be changed end in a digest of what they were.
+    """
+    asked = list(texts)
+    counts = Counter(_name(text) for text in asked)
+    return [_told_apart(text) if counts[_name(text)] > 1 else _name(text) for text in asked]
+
+
+def _told_apart(text: str) -> str:
+    fit = _name(text)
+    if fit == text:
+        return fit
+    digest = hashlib.sha256(text.encode()).hexdigest()[:_DIGEST]
+    return f"{fit[: _LONGEST_NAME - _DIGEST - 1]}-{digest}"
 
 
 def _name(text: str) -> str:

@@ -10,10 +10,13 @@ import sqlalchemy as sa
 
 from service.jobs import workers
 from service.jobs.attempts import Ended
-from service.jobs.orm import JobSpecText
+from service.jobs.orm import JobSpecText, Worker
 from service.jobs.repository import NewEpochs
+from service.settings import Settings, Trackers
 from service.trackers import repository
+from service.trackers.keeper import Tracking
 from service.trackers.sink import Sink, SinkAway
+from service.trackers.sinks import switched_on
 from service.trackers.telling import NotOurs
 from service.trackers.to_mlflow import Mlflow
 from service.trackers.to_tensorboard import TensorBoard
@@ -196,11 +199,12 @@ def test_a_tracker_that_is_away_gets_everything_when_it_is_back(ledger: Ledger, 
 
 
 def test_a_server_that_does_not_answer_is_away(ledger: Ledger) -> None:
-    sink = Mlflow("http://127.0.0.1:9", experiment="fitd", artifacts=False)
+    sink = Mlflow("http://anna:secret@127.0.0.1:9", experiment="fitd", artifacts=False)
     ledger.switch_on(sink)
     ledger.running()
-    with pytest.raises(SinkAway, match=r"127\.0\.0\.1"):
+    with pytest.raises(SinkAway, match=r"127\.0\.0\.1") as caught:
         ledger.follower(sink).turn()
+    assert "secret" not in str(caught.value)
 
 
 def test_one_run_that_a_tracker_refuses_holds_up_no_other(
@@ -308,6 +312,59 @@ def test_one_worker_serves_a_tracker_until_it_is_dead(on_each: Ledger, board: Te
         assert repository.hold(session, "tensorboard", "worker_u")
     with pytest.raises(NotOurs):
         follower.turn()
+
+
+def served_by(ledger: Ledger, sink: Sink, worker_id: str) -> None:
+    """Let a worker serve a tracker; all others are dead."""
+    with ledger.database.write() as session:
+        session.execute(sa.delete(Worker))
+        workers.register(session, worker_id, slots=1)
+    with ledger.database.write() as session:
+        repository.register(session, sink.name, target="here")
+        assert repository.hold(session, sink.name, worker_id)
+
+
+def test_a_tracker_hears_only_of_the_worker_that_serves_it(
+    ledger: Ledger, board: TensorBoard, tmp_path: Path
+) -> None:
+    ref = ledger.running()
+    served_by(ledger, board, "worker_u")
+    stop = threading.Event()
+    with pytest.raises(NotOurs):
+        ledger.follower(board).turn()
+    assert not (tmp_path / "board").exists()
+    thread = threading.Thread(target=ledger.follower(board).run, args=(stop,))
+    thread.start()
+    try:
+        served_by(ledger, board, HOLDER)
+        wait_until(lambda: ledger.states()["tensorboard"].behind == 0)
+    finally:
+        stop.set()
+        thread.join()
+    assert "train_loss" not in board_of(tmp_path, ref.id)
+
+
+def test_the_process_tells_only_the_trackers_of_its_worker(
+    ledger: Ledger, board: TensorBoard, tmp_path: Path
+) -> None:
+    trackers = Trackers(tensorboard_dir=tmp_path / "board", mlflow_uri=f"sqlite:///{tmp_path}/mlflow.db")
+    settings = Settings(data_dir=tmp_path, trackers=trackers)
+    served_by(ledger, board, "worker_u")
+    with ledger.database.write() as session:
+        workers.register(session, HOLDER, slots=1)
+    tracking = Tracking(settings, ledger.database, worker_id=HOLDER)
+
+    def told() -> list[str]:
+        words = tracking._process.args if tracking._process else []
+        return [name for name in switched_on(settings) if name in words]  # type: ignore[operator]
+
+    with tracking:
+        wait_until(lambda: tracking._process is not None)
+        assert told() == ["mlflow"]
+        with ledger.database.write() as session:
+            workers.forget(session, "worker_u")
+        wait_until(lambda: told() == ["mlflow", "tensorboard"])
+    wait_until(lambda: tracking._process is None)
 
 
 def test_a_long_job_leaves_room_for_others(

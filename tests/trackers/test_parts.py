@@ -9,7 +9,8 @@ from service.exceptions import StartupFailed
 from service.settings import Settings, Trackers
 from service.trackers import sinks
 from service.trackers.flattening import MOST_PARAMETERS, figures, parameters
-from service.trackers.to_mlflow import _name
+from service.trackers.masking import masked
+from service.trackers.to_mlflow import _name, _names
 
 
 @pytest.mark.parametrize(
@@ -92,5 +93,47 @@ def test_a_tracker_that_is_not_installed_is_told_at_the_start(monkeypatch: pytes
 
 def test_nothing_is_switched_on_by_itself(tmp_path: Path) -> None:
     assert sinks.switched_on(Settings()) == {}
-    assert list(sinks.sinks(Settings())) == []
+    assert list(sinks.sinks(Settings(), only=sinks.VARIABLES)) == []
     assert set(sinks.switched_on(Settings(trackers=Trackers(tensorboard_dir=tmp_path)))) == {"tensorboard"}
+
+
+def test_only_trackers_that_are_asked_for_are_made(tmp_path: Path) -> None:
+    trackers = Trackers(tensorboard_dir=tmp_path, mlflow_uri=f"sqlite:///{tmp_path}/mlflow.db")
+    made = sinks.sinks(Settings(trackers=trackers), only=["mlflow"])
+    assert [sink.name for sink in made] == ["mlflow"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "API request to http://anna:pw@host:5000/api\nfailed",
+            "API request to http://…@host:5000/api failed",
+        ),
+        ("no postgresql://anna:p/w@x@host/db", "no postgresql://…@host/db"),
+        ("url: /api?name=fitd&token=pw (Caused by", "url: /api?name=…&token=… (Caused by"),
+        ("HTTPConnectionPool(host='127.0.0.1', port=9)", "HTTPConnectionPool(host='127.0.0.1', port=9)"),
+    ],
+)
+def test_what_a_client_says_is_told_without_its_secrets(text: str, told: str) -> None:
+    assert masked(text) == told
+
+
+@pytest.mark.parametrize(
+    ("texts", "kept"),
+    [
+        (["x(1)", "x[1]"], set()),
+        (["x_1_", "x(1)", "x[1]"], {"x_1_"}),
+        (["x" * 250, "x" * 251, "x" * 300], {"x" * 250}),
+        (["log(x)", "y"], {"log_x_", "y"}),
+    ],
+)
+def test_no_two_names_become_one(texts: list[str], kept: set[str]) -> None:
+    from mlflow.utils.validation import _validate_param_name
+
+    names = _names(texts)
+    assert len(set(names)) == len(texts)
+    assert kept <= set(names)
+    assert _names(reversed(texts)) == names[::-1]
+    for name in names:
+        _validate_param_name(name)
