@@ -89,6 +89,19 @@ def test_csv_without_packages_has_numbers_truths_and_texts() -> None:
         columns_of(b"")
 
 
+@pytest.mark.parametrize("content", [b"a,b\n1," + b"x" * 200_000, b"a,b\r1,2\r"], ids=["long", "old Mac"])
+def test_what_is_no_csv_is_told(content: bytes) -> None:
+    with pytest.raises(UnreadableData, match="no CSV"):
+        columns_of(content)
+
+
+@pytest.mark.parametrize("line", ["7", '"text"', "[1]"])
+def test_json_lines_that_are_no_rows_are_told(tmp_path: Path, line: str) -> None:
+    (tmp_path / "a.jsonl").write_text(f'{{"a": 1}}\n{line}\n')
+    with pytest.raises(UnreadableData, match="Line 2 is no JSON object"):
+        read_table(f"{tmp_path}/a.jsonl")
+
+
 def test_tables_of_other_forms_are_read(tmp_path: Path) -> None:
     import pyarrow as pa
     from pyarrow import feather, parquet
