@@ -19,7 +19,7 @@ def _stream(names: Sequence[str]) -> bytes:
     ("names", "targets"),
     [
         (["y[0]", "y[1]", "y[2]"], ["y"]),
-        (["output[0]", "output[1]"], ["positive", "negative", "anchor"]),
+        (["output[0]", "output[1]"], ["positive"]),
         (["y", "std.x"], ["y", "std.x"]),
     ],
     ids=["array", "roles", "named so"],
