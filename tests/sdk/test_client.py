@@ -1,6 +1,7 @@
 """The client against the service."""
 
 import asyncio
+import gc
 import io
 import sys
 import uuid
@@ -162,6 +163,12 @@ def test_a_spec_that_is_wrong_is_told_with_places_and_hints(client: Client) -> N
 def test_an_infinite_number_is_refused_by_the_service_with_its_place(client: Client) -> None:
     with pytest.raises(InvalidRequest, match=r"Infinity|finite"):
         client.fit({"x": [1.0, float("inf"), 3.0], "y": [1.0, 2.0, 3.0]}, target="y")
+
+
+def test_a_handle_keeps_its_connection(service: Service, tutorial: dict[str, Any]) -> None:
+    job = Client(service.url).submit(tutorial)
+    gc.collect()
+    assert job.wait().status == "succeeded"
 
 
 def test_a_job_is_validated_without_running(client: Client, tutorial: dict[str, Any]) -> None:

@@ -1,15 +1,21 @@
 """The parts of `fitctl` that need no service."""
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
 from fitd_client import UnreadableData
+from fitd_client.answers import History
 from fitd_client.cli.composing import asked_of
 from fitd_client.cli.curve import Curve, drawn
 from fitd_client.cli.delimited import columns_of
+from fitd_client.cli.jobs import _show_history
 from fitd_client.cli.plain import paragraph, plain
 from fitd_client.cli.reading import changes_of, read_table
+from fitd_client.cli.screen import Screen
 from fitd_client.cli.series import MOST_POINTS, Losses
+from fitd_client.cli.session import Chosen, Session
 from fitd_client.cli.shown import duration
 from fitd_client.fitting import rows_of
 
@@ -83,6 +89,19 @@ def test_csv_without_packages_has_numbers_truths_and_texts() -> None:
         columns_of(b"")
 
 
+@pytest.mark.parametrize("content", [b"a,b\n1," + b"x" * 200_000, b"a,b\r1,2\r"], ids=["long", "old Mac"])
+def test_what_is_no_csv_is_told(content: bytes) -> None:
+    with pytest.raises(UnreadableData, match="no CSV"):
+        columns_of(content)
+
+
+@pytest.mark.parametrize("line", ["7", '"text"', "[1]"])
+def test_json_lines_that_are_no_rows_are_told(tmp_path: Path, line: str) -> None:
+    (tmp_path / "a.jsonl").write_text(f'{{"a": 1}}\n{line}\n')
+    with pytest.raises(UnreadableData, match="Line 2 is no JSON object"):
+        read_table(f"{tmp_path}/a.jsonl")
+
+
 def test_tables_of_other_forms_are_read(tmp_path: Path) -> None:
     import pyarrow as pa
     from pyarrow import feather, parquet
@@ -125,6 +144,27 @@ def test_text_from_elsewhere_is_written_out() -> None:
     assert plain("日本 é 👩\u200d🔬") == "日本 é 👩\u200d🔬"
     assert paragraph("one\n\ttwo") == "one\n\\ttwo"
     assert plain(None) == ""
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_file_of_the_service_commands_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    screen = Screen(as_json=False, no_color=False, quiet=False)
+    screen.content(b"side\r\nhigh\x1b[31m\n")
+    assert sys.stdout.getvalue() == "side\nhigh\\x1b[31m\n"  # type: ignore[attr-defined]
+    with pytest.raises(UnreadableData, match="write it into a file with -o"):
+        screen.content(b"\x93NUMPY\xff")
+
+
+def test_the_history_of_a_job_that_has_not_begun_is_a_heading(capsys: pytest.CaptureFixture[str]) -> None:
+    columns: dict[str, list[float | None]] = {"epoch": [], "train_loss": [], "dev_loss": []}
+    session = Session(Chosen(), Screen(as_json=False, no_color=False, quiet=False))
+    _show_history(session, History(object="history", job_id="job_a", columns=columns))
+    assert capsys.readouterr().out == "epoch\n"
 
 
 @pytest.mark.parametrize(("seconds", "told"), [(0, "0:00"), (75.4, "1:15"), (3723, "1:02:03")])

@@ -1,9 +1,12 @@
 """A service of one's own, in the background."""
 
+import gc
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,9 +48,44 @@ def test_clients_of_one_folder_share_it(own: Client) -> None:
     assert own._local is not None
     with Client(":local:", data_dir=_folder(own)) as other:
         assert other.url == own.url
-        assert own._local.service.users == 2
-    assert own._local.service.users == 1
+        assert own._local.users == 2
+    assert own._local.users == 1
     assert list(own.jobs(limit=1))
+
+
+def test_a_handle_keeps_it(own: Client, tutorial: dict[str, Any]) -> None:
+    assert own._local is not None
+    job = Client(":local:", data_dir=_folder(own)).submit(tutorial)
+    gc.collect()
+    assert own._local.users == 2
+    assert job.wait().status == "succeeded"
+    del job
+    gc.collect()
+    assert own._local.users == 1
+
+
+def test_the_collector_gives_one_back_while_another_starts(
+    own: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert own._local is not None
+    forgotten = local.Borrowed(_folder(own))
+    users = own._local.users
+
+    def collected() -> None:
+        forgotten.give_back()
+        raise LocalServiceError("not today")
+
+    monkeypatch.setattr(local, "_check_installed", collected)
+    starting = threading.Thread(target=_try_to_start, args=(tmp_path,), daemon=True)
+    starting.start()
+    starting.join(60)
+    assert not starting.is_alive()
+    assert own._local.users == users - 1
+
+
+def _try_to_start(folder: Path) -> None:
+    with pytest.raises(LocalServiceError, match="not today"):
+        local.Borrowed(folder)
 
 
 PARENT = """
@@ -95,3 +133,14 @@ def test_it_tells_why_it_does_not_start(tmp_path: Path) -> None:
     with pytest.raises(LocalServiceError, match=r"does not start here:\n.*a-file"):
         Client(":local:", data_dir=tmp_path / "a-file")
     assert str((tmp_path / "a-file").resolve()) not in local._running
+
+
+def test_one_that_died_is_replaced(own: Client) -> None:
+    assert own._local is not None
+    jobs = [job.id for job in own.jobs()]
+    dead = own._local.service
+    os.kill(dead.pid, signal.SIGKILL)
+    while not dead.is_over:
+        time.sleep(0.01)
+    with Client(":local:", data_dir=_folder(own)) as again:
+        assert [job.id for job in again.jobs()] == jobs != []

@@ -83,6 +83,12 @@ def test_a_frame_may_hold_texts() -> None:
     assert list(fitted.feature_names_in_) == ["load", "town"]
 
 
+def test_texts_of_older_pandas_are_told_from_other_objects() -> None:
+    frame = pd.DataFrame({"load": X[:, 0], "town": ["Bern", "Oslo"] * 60}).astype(object)
+    assert sklearn._has_texts(frame)
+    assert not sklearn._has_texts(frame[["load"]])
+
+
 def test_weights_say_which_rows_count() -> None:
     wrong = Y.copy()
     wrong[:20] += 50

@@ -26,6 +26,7 @@ def test_the_client_does_what_it_says(service: Service) -> None:
     assert [path.name for path in programs()] == [
         "faults.test.js",
         "jobs.test.js",
+        "once.test.js",
         "how-to.test.js",
         "readme.test.js",
     ]

@@ -23,7 +23,9 @@ GET = Request(method="GET", path="/v1/jobs")
 CANCEL = Request(method="POST", path="/v1/jobs/job_a/cancel")
 SUBMIT = submission("/v1/jobs", {})
 FINE = Response(200, {}, b"{}")
-BUSY = Response(503, {}, b'{"code": "database_busy", "detail": "Busy."}')
+PROBLEM = {"content-type": "application/problem+json"}
+BUSY = Response(503, PROBLEM, b'{"code": "database_busy", "detail": "Busy."}')
+OVERLOADED_PROXY = Response(503, {"content-type": "text/html"}, b"<html>Unavailable</html>")
 BAD_GATEWAY = Response(502, {}, b"<html>Bad gateway</html>")
 LOST, REFUSED = TransportError("lost"), NeverSent("refused")
 
@@ -59,7 +61,10 @@ def test_what_cannot_be_repeated_is_sent_again_where_nothing_was_done(reply: Rep
     assert _run(CANCEL, reply, FINE)[0] is FINE
 
 
-@pytest.mark.parametrize(("reply", "error"), [(BAD_GATEWAY, Unavailable), (LOST, TransportError)])
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [(BAD_GATEWAY, Unavailable), (OVERLOADED_PROXY, Unavailable), (LOST, TransportError)],
+)
 def test_what_cannot_be_repeated_is_not_sent_again_where_it_may_have_been_done(
     reply: Reply, error: type[Exception]
 ) -> None:
@@ -90,6 +95,12 @@ def test_retry_after_is_waited_for_and_then_some() -> None:
     limited = Response(429, {"retry-after": "7"}, b"{}")
     _, pauses = _run(CANCEL, limited, FINE)
     assert 7 <= pauses[0] <= 8
+
+
+@pytest.mark.parametrize("asked", ["nan", "-7", "inf", "Wed, 21 Oct 2026 07:28:00 GMT"])
+def test_a_retry_after_that_is_no_time_to_wait_changes_nothing(asked: str) -> None:
+    _, pauses = _run(GET, Response(429, {"retry-after": asked}, b"{}"), FINE)
+    assert 0 <= pauses[0] <= 0.25
 
 
 def test_a_retry_after_of_hours_is_not_waited_for() -> None:

@@ -23,7 +23,14 @@ export interface StreamOptions {
   signal?: AbortSignal;
   /** Go on after the event with this id instead of at the job's beginning. */
   lastEventId?: string;
+  /**
+   * Milliseconds of silence after which the line is taken for dead and opened anew; 60 000 by default. The service says
+   * something every 15 seconds.
+   */
+  silence?: number;
 }
+
+const SILENCE = 60_000;
 
 /**
  * Follow a job's events to its last one, without gap or repeat, however often the line breaks.
@@ -42,7 +49,7 @@ export async function* follow(
     if (response.status === 204) return;
     if (!response.ok || !response.body) throw apiError(response, await json(response));
     try {
-      for await (const message of messages(response.body)) {
+      for await (const message of messages(response.body, options.silence ?? SILENCE)) {
         const event = { id: message.id, ...JSON.parse(message.data) } as JobEvent;
         [last, failed] = [message.id, 0];
         ended = event.type === "status" && event.terminal;
@@ -58,10 +65,17 @@ export async function* follow(
   }
 }
 
-/** Read messages from a body, as the standard of server-sent events says; comments and unknown fields are dropped. */
-export async function* messages(body: ReadableStream<Uint8Array>): AsyncGenerator<Message, void, undefined> {
+/**
+ * Read messages from a body, as the standard of server-sent events says; comments and unknown fields are dropped.
+ *
+ * @throws Error where nothing comes for `silence` milliseconds.
+ */
+export async function* messages(
+  body: ReadableStream<Uint8Array>,
+  silence = SILENCE,
+): AsyncGenerator<Message, void, undefined> {
   let [id, event, data] = ["", "message", [] as string[]];
-  for await (const line of lines(body)) {
+  for await (const line of lines(body, silence)) {
     if (line === "") {
       if (data.length > 0) yield { id, event, data: data.join("\n") };
       [event, data] = ["message", []];
@@ -74,12 +88,17 @@ export async function* messages(body: ReadableStream<Uint8Array>): AsyncGenerato
   }
 }
 
-async function* lines(body: ReadableStream<Uint8Array>): AsyncGenerator<string, void, undefined> {
+async function* lines(
+  body: ReadableStream<Uint8Array>,
+  silence: number,
+): AsyncGenerator<string, void, undefined> {
   const decoder = new TextDecoder();
   const reader = body.getReader();
   let rest = "";
   try {
-    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    for (;;) {
+      const part = await within(silence, reader.read());
+      if (part.done) break;
       rest += decoder.decode(part.value, { stream: true });
       // A carriage return at the end may be half of a line's end: it waits for what follows.
       const whole = rest.split(/\r\n|\n|\r(?=[^\n])/);
@@ -89,6 +108,19 @@ async function* lines(body: ReadableStream<Uint8Array>): AsyncGenerator<string, 
   } finally {
     // Whoever stops listening must not keep the connection open.
     await reader.cancel().catch(() => undefined);
+  }
+}
+
+/** Wait for something, but no longer than so many milliseconds. */
+async function within<T>(milliseconds: number, awaited: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const over = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`Nothing came for ${milliseconds} ms.`)), milliseconds);
+  });
+  try {
+    return await Promise.race([awaited, over]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -17,8 +17,14 @@ type Fetch = (request: Request) => Promise<Response>;
 // No answer counts as well. A 500 is told to whoever looks after the service, and the next try may find it mended.
 const PASSING = new Set([429, 500, 502, 503, 504]);
 
+// Done twice, these do something else than done once: after a lost answer nobody knows, and the caller has to look.
+const CONTROL = /\/(?:cancel|pause|resume)$/;
+
 /**
  * Make a fetch that sends again. A POST gets an Idempotency-Key, the same in all tries, unless it has one.
+ *
+ * Control of a job or sweep is sent again only where the service says that it did nothing. A DELETE whose answer was lost
+ * may find nothing there any more: then it was done.
  *
  * An answer is read to its end here, so that one which breaks in the middle is asked for again; only events are not.
  */
@@ -28,11 +34,15 @@ export function retrying(fetch: Fetch, options: RetryOptions = {}): Fetch {
     if (request.method === "POST" && !request.headers.has("Idempotency-Key")) {
       request.headers.set("Idempotency-Key", crypto.randomUUID());
     }
+    const control = request.method === "POST" && CONTROL.test(new URL(request.url).pathname);
+    let lost = false;
     for (let tried = 0; ; tried++) {
       const last = tried >= retries;
       // A body can be read once only: each try but the last sends a copy.
-      const answer = await attempt(fetch, last ? request : request.clone(), last);
-      if (answer && (last || !PASSING.has(answer.status))) return answer;
+      const answer = await attempt(fetch, last ? request : request.clone(), last || control);
+      if (answer?.status === 404 && lost && request.method === "DELETE") return new Response(null, { status: 204 });
+      if (answer && (last || !PASSING.has(answer.status) || (control && !didNothing(answer)))) return answer;
+      lost ||= !answer || !didNothing(answer);
       await answer?.body?.cancel();
       await sleep(delay(tried, options, answer), request.signal);
     }
@@ -46,6 +56,12 @@ async function attempt(fetch: Fetch, request: Request, last: boolean): Promise<R
     if (last || request.signal.aborted) throw error;
     return undefined;
   }
+}
+
+/** Tell whether the service itself says that it has not begun: a proxy may say 503 of what was done. */
+function didNothing(answer: Response): boolean {
+  const type = answer.headers.get("Content-Type") ?? "";
+  return answer.status === 429 || (answer.status === 503 && type.startsWith("application/problem+json"));
 }
 
 async function whole(answer: Response): Promise<Response> {

@@ -100,20 +100,22 @@ class _Opened:
             if isinstance(retries, Retries)
             else Retries(*(() if retries is None else (retries,))),
             "trust_env": not local,
+            "release": self._local.give_back if self._local is not None else _nothing,
         }
-
-    def _give_back(self) -> None:
-        if self._local is not None:
-            self._local.give_back()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.url}>"
 
 
+def _nothing() -> None:
+    """Nothing is to be given back where the service is no local one."""
+
+
 class Client(Sync, _Opened, Training[Job, Sweep], Keeping[Dataset, Model, BatchPrediction], _Asked):
     """A client of fitd that waits for each answer.
 
-    Safe to share between threads. Use it in a `with` block, or call `close`.
+    Safe to share between threads. Use it in a `with` block, or call `close`; else its connections end with the last of
+    the client and its handles.
     """
 
     _job, _sweep, _dataset, _model, _batch = Job, Sweep, Dataset, Model, BatchPrediction
@@ -145,14 +147,8 @@ class Client(Sync, _Opened, Training[Job, Sweep], Keeping[Dataset, Model, BatchP
         )
 
     def close(self) -> None:
-        """Close the connections; a local service ends with its last client."""
+        """Close the connections, also of all handles; a local service ends with its last client."""
         self._connection.close()
-        self._give_back()
-
-    def __del__(self) -> None:
-        # Whoever forgot it, as in a notebook, need not hear of sockets.
-        if hasattr(self, "_connection"):
-            self.close()
 
     def __copy__(self) -> Self:
         return self
@@ -204,9 +200,8 @@ class AsyncClient(
         )
 
     async def close(self) -> None:
-        """Close the connections; a local service ends with its last client."""
+        """Close the connections, also of all handles; a local service ends with its last client."""
         await self._connection.close()
-        self._give_back()
 
     async def __aenter__(self) -> Self:
         return self

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,7 +50,9 @@ class _Address:
         timeout: float,
         retries: Retries,
         trust_env: bool,
+        release: Callable[[], None],
     ) -> None:
+        self._release = release
         self.url = url.rstrip("/")
         self.retries = retries
         self._timeout = timeout
@@ -98,15 +101,20 @@ def _is_stream(answer: httpx2.Response) -> bool:
 
 
 class Connection(_Address):
-    """A connection that waits for each answer."""
+    """A connection that waits for each answer.
+
+    It lives as long as anything that asks over it, a client or a handle, and ends with the last of them.
+    """
 
     def __init__(self, url: str, **options: Any) -> None:  # noqa: ANN401 - those of the address
         super().__init__(url, **options)
         self._http = httpx2.Client(**self._options)
+        # Whoever forgot to close it, as in a notebook, need not hear of sockets.
+        self._end = weakref.finalize(self, _ended, self._http, self._release)
 
     def close(self) -> None:
-        """Close the connections to the service."""
-        self._http.close()
+        """Close the connections to the service, and do without a local one."""
+        self._end()
 
     def run(self, steps: Steps[T]) -> T:
         """Do what an operation yields, and give what it returns."""
@@ -161,6 +169,11 @@ class Connection(_Address):
                 yield Heard(event.id, event.data)
 
 
+def _ended(http: httpx2.Client, release: Callable[[], None]) -> None:
+    http.close()
+    release()
+
+
 class _Doing:
     """Does one effect after the other, and keeps the stream that is open."""
 
@@ -201,10 +214,13 @@ class AsyncConnection(_Address):
     def __init__(self, url: str, **options: Any) -> None:  # noqa: ANN401 - those of the address
         super().__init__(url, **options)
         self._http = httpx2.AsyncClient(**self._options)
+        # Sockets are closed by whoever awaits `close`; a local service must end without that too.
+        self._end = weakref.finalize(self, self._release)
 
     async def close(self) -> None:
-        """Close the connections to the service."""
+        """Close the connections to the service, and do without a local one."""
         await self._http.aclose()
+        self._end()
 
     async def run(self, steps: Steps[T]) -> T:
         """Do what an operation yields, and give what it returns."""

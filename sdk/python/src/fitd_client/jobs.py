@@ -126,20 +126,25 @@ class _Job(Pausable[answers.Job], Predicting, Exporting):
         Raises:
             TransportError: The service cannot be reached again.
         """
-        last, failures, ended = after, 0, False
+        last, failures, silent, ended = after, 0, 0, False
         while not ended:
             try:
                 answer: Response = yield Listen(self._following(last))
                 while answer.status == 200 and (heard := (yield Hear())) is not None:  # noqa: PLR2004 - HTTP's OK
-                    event, last, failures = self._event(heard), heard.id, 0
+                    event, last, failures, silent = self._event(heard), heard.id, 0, 0
                     ended = isinstance(event, answers.StatusEvent) and event.terminal
                     yield Emit(event)
             except TransportError:
                 ended = yield from self._taken_up(failures, None)
+                failures += 1
             else:
+                if answer.status == 200:  # noqa: PLR2004 - HTTP's OK
+                    # Whoever ends it orderly is there, as a proxy that lets no line live long: the pauses grow alone.
+                    failures, silent = 0, min(silent + 1, self._connection.retries.count)
+                else:
+                    failures, silent = failures + 1, 0
                 ended = ended or answer.status == _NO_CONTENT
-                ended = ended or (yield from self._taken_up(failures, answer))
-            failures += 1
+                ended = ended or (yield from self._taken_up(max(failures, silent) - 1, answer))
 
     def _following(self, last: str | None) -> Request:
         headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})

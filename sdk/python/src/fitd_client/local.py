@@ -27,8 +27,10 @@ _LOOK_SECONDS = 0.03
 _OWN_SETTINGS = ("FITD_DATABASE_URL", "FITD_STORAGE_DIR", "FITD_API_KEY", "FITD_HOST", "FITD_PORT")
 """Settings of some other service, which this one must not take for its own."""
 
-_lock = threading.Lock()
-_running: dict[str | None, "LocalService"] = {}
+# The collector may end a connection, and so give a service back, in the middle of whatever its thread does here: hence
+# a lock that the same thread may take again, and nothing slow while it is held.
+_lock = threading.RLock()
+_running: dict[str | None, "_Shared"] = {}
 
 
 class LocalService:
@@ -52,7 +54,6 @@ class LocalService:
             LocalServiceError: fitd is not installed here, or it does not start.
         """
         _check_installed()
-        self.users = 0
         self._pid = os.getpid()
         self._folder = tempfile.TemporaryDirectory(prefix="fitd-", ignore_cleanup_errors=True)
         self.data_dir = Path(data_dir) if data_dir is not None else Path(self._folder.name) / "data"
@@ -112,6 +113,12 @@ class LocalService:
         """Its process id."""
         return self._process.pid
 
+    @property
+    def is_over(self) -> bool:
+        """Whether its process has ended."""
+        # Who was forked off cannot ask about it.
+        return self._pid == os.getpid() and self._process.poll() is not None
+
     def stop(self) -> None:
         """End it, and remove its folder if it is temporary."""
         if os.getpid() != self._pid:  # A fork is no owner.
@@ -136,6 +143,33 @@ def _check_installed() -> None:
         raise LocalServiceError(message)
 
 
+class _Shared:
+    """A local service and those who use it; the first one starts it.
+
+    Attributes:
+        users: A token of each.
+    """
+
+    def __init__(self) -> None:
+        self.users: set[object] = set()
+        self._starting = threading.Lock()
+        self._service: LocalService | None = None
+
+    @property
+    def is_over(self) -> bool:
+        return self._service is not None and self._service.is_over
+
+    def started(self, data_dir: str | Path | None) -> LocalService:
+        with self._starting:
+            if self._service is None:
+                self._service = LocalService(data_dir)
+            return self._service
+
+    def stop(self) -> None:
+        if self._service is not None:
+            self._service.stop()
+
+
 class Borrowed:
     """The use of a local service: the first user of a folder starts it, the last one ends it.
 
@@ -144,7 +178,7 @@ class Borrowed:
     """
 
     def __init__(self, data_dir: str | Path | None) -> None:
-        """Use the service of a folder.
+        """Use the service of a folder; one that has died is replaced.
 
         Args:
             data_dir: The folder; users that name none share one with a temporary folder.
@@ -153,29 +187,49 @@ class Borrowed:
             LocalServiceError: fitd is not installed here, or it does not start.
         """
         self._key = None if data_dir is None else str(Path(data_dir).resolve())
-        with _lock:
-            service = _running.get(self._key)
-            if service is None:
-                service = _running[self._key] = LocalService(data_dir)
-            service.users += 1
-        self.service = service
-        self._given_back = False
+        self._token = object()
+        self._shared = _shared_by(self._key, self._token)
+        try:
+            self.service = self._shared.started(data_dir)
+        except BaseException:
+            self.give_back()
+            raise
+
+    @property
+    def users(self) -> int:
+        """How many use the service, this one among them."""
+        return len(self._shared.users)
 
     def give_back(self) -> None:
         """Do without it from now on."""
         with _lock:
-            if self._given_back:
+            if self._token not in self._shared.users:
                 return
-            self._given_back = True
-            self.service.users -= 1
-            if self.service.users == 0 and _running.get(self._key) is self.service:
+            self._shared.users.discard(self._token)
+            if self._shared.users:
+                return
+            if _running.get(self._key) is self._shared:
                 del _running[self._key]
-                self.service.stop()
+        self._shared.stop()
+
+
+def _shared_by(key: str | None, token: object) -> _Shared:
+    """Join those who use the service of a folder."""
+    with _lock:
+        while True:
+            shared = _running.get(key)
+            if shared is None or shared.is_over:
+                shared = _running[key] = _Shared()
+            shared.users.add(token)
+            # Between the two lines the collector may have given it back for its last user.
+            if _running.get(key) is shared:
+                return shared
 
 
 @atexit.register
 def _stop_all() -> None:
     with _lock:
-        for service in _running.values():
-            service.stop()
+        left = list(_running.values())
         _running.clear()
+    for shared in left:
+        shared.stop()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from fitd_client.answers import Prediction
@@ -9,6 +10,8 @@ from fitd_client.packages import package
 from fitd_client.tables import Table
 
 __all__ = ["Predicted"]
+
+_BESIDE = ("probabilities.", "std.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +35,22 @@ class Predicted:
 
     @classmethod
     def from_arrow(cls, content: bytes, *, targets: Sequence[str]) -> "Predicted":
-        """Read an Arrow stream: the targets first, then what stands beside them.
+        """Read an Arrow stream: the predictions first, then what stands beside them.
 
         Args:
             content: The stream.
-            targets: Names of the targets.
+            targets: Names of the targets. One alone may have several columns, as in `y[0]` and `y[1]`.
         """
         pyarrow = package("pyarrow", why="A large prediction")
         package("pyarrow.ipc", why="A large prediction")
         with pyarrow.ipc.open_stream(content) as reader:
             table = reader.read_all()
-        columns = {name: table.column(name) for name in table.column_names}
-        count = len(targets)
-        found = dict(list(columns.items())[:count])
-        beside = list(columns.items())[count:]
-        return cls(found, _beside(beside, "probabilities."), _beside(beside, "std."))
+        names = table.column_names
+        # A target may itself have a name that begins so.
+        own = list(takewhile(lambda name: name in targets or not name.startswith(_BESIDE), names))
+        found = {name: table.column(name) for name in own}
+        beside = [(name, table.column(name)) for name in names[len(own) :]]
+        return cls(found, *(_beside(beside, prefix) for prefix in _BESIDE))
 
     def in_kind(self, sent: Table) -> Any:  # noqa: ANN401 - as what was sent
         """Give the predictions as what was sent.

@@ -257,7 +257,14 @@ def _has_texts(X: Any) -> bool:  # noqa: ANN401, N803 - scikit-learn's names
     dtypes = getattr(X, "dtypes", None)
     if dtypes is None or not hasattr(X, "columns"):
         return False
-    return any(str(kind) in {"str", "string", "category"} for kind in dtypes)
+    return any(
+        str(kind) in {"str", "string", "category"} or (str(kind) == "object" and _is_text(X.iloc[:, place]))
+        for place, kind in enumerate(dtypes)
+    )
+
+
+def _is_text(column: Any) -> bool:  # noqa: ANN401 - a column of objects: before pandas 3, texts are such
+    return any(isinstance(value, str) for value in column)
 
 
 def _varies(values: Any) -> bool:  # noqa: ANN401 - a column of any kind

@@ -4,6 +4,7 @@ An operation is written once, as a generator: it yields what is to be done (a `R
 came of it. `Connection` and `AsyncConnection` do it, each in its own way.
 """
 
+import math
 import random
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
@@ -51,8 +52,9 @@ PNG = "image/png"
 
 _FIRST_ERROR = 400
 _PASSING = frozenset({429, 502, 503, 504})
-"""Statuses that pass by themselves. After 429 and 503 nothing was done; the others come from a proxy on the way."""
-_NOTHING_DONE = frozenset({429, 503})
+"""Statuses that pass by themselves."""
+_TOO_MANY, _UNAVAILABLE = 429, 503
+_PROBLEM = "application/problem+json"
 
 Parameters = Mapping[str, str | int | float | list[str]]
 A = TypeVar("A", bound=BaseModel)
@@ -182,11 +184,17 @@ class Retries:
         if tried >= self.count:
             return None
         jitter = random.uniform(0, min(self.most, self.base * 2**tried))  # noqa: S311 - spreads callers, keeps no secret
-        try:
-            told = float(asked or 0)
-        except ValueError:  # A date: the usual pauses do.
-            told = 0.0
+        told = _seconds(asked)
         return None if told > self.longest else told + jitter
+
+
+def _seconds(asked: str | None) -> float:
+    """Read `Retry-After`; of a date, or of what is no time at all, the usual pauses do."""
+    try:
+        told = float(asked or 0)
+    except ValueError:
+        return 0.0
+    return told if math.isfinite(told) and told >= 0 else 0.0
 
 
 def exchange(request: Request, retries: Retries) -> Steps[Response]:
@@ -217,8 +225,15 @@ def exchange(request: Request, retries: Retries) -> Steps[Response]:
 
 
 def _pause_after(answer: Response, request: Request, retries: Retries, tried: int) -> float | None:
-    may = answer.status in (_PASSING if request.repeatable else _NOTHING_DONE)
+    may = answer.status in _PASSING if request.repeatable else _nothing_was_done(answer)
     return retries.pause(tried, asked=answer.headers.get("retry-after")) if may else None
+
+
+def _nothing_was_done(answer: Response) -> bool:
+    """Tell whether the answer promises so: a proxy may say 503 of a request that the service has done."""
+    if answer.status == _TOO_MANY:
+        return True
+    return answer.status == _UNAVAILABLE and answer.headers.get("content-type", "").startswith(_PROBLEM)
 
 
 def parsed(kind: type[A], response: Response) -> A:

@@ -30,10 +30,13 @@ def columns_of(content: bytes, *, category: Sequence[str] = ()) -> dict[str, lis
         Columns of numbers, truth values or texts; an empty field is None.
 
     Raises:
-        UnreadableData: There are no names, or a row has more or fewer fields than there are names.
+        UnreadableData: There are no names, a row has more or fewer fields than there are names, or it is no CSV.
     """
     text = content.decode("utf-8-sig")
-    rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter_of(content)) if row]
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter_of(content)) if row]
+    except csv.Error as error:
+        raise UnreadableData(f"It is no CSV: {error}.") from None
     if not rows:
         raise UnreadableData("There are no rows in it.")
     names = rows[0]

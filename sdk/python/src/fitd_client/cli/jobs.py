@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fitd_client.answers import History
 from fitd_client.cli.exits import code_of, report
 from fitd_client.cli.finding import Id, Ids, job_of, work_of
 from fitd_client.cli.fits import Metadata, Set, Timeout, Wait, Watch, begun, show_sweep
@@ -111,17 +112,23 @@ def _history(
         every=every,
         max_points=limit or (None if everything else _LIMIT),
     )
-    columns = {
-        name: values for name, values in found.columns.items() if any(value is not None for value in values)
-    }
     if session.screen.json:
         session.screen.document(found)
     elif as_csv:
         session.screen.csv({name: whole(name, values) for name, values in found.columns.items()})
     else:
-        told = [[figure(value) for value in values] for values in columns.values()]
-        told[0] = [str(int(epoch)) for epoch in columns["epoch"] if epoch is not None]
-        session.screen.table([Column(name, right=True) for name in columns], zip(*told, strict=True))
+        _show_history(session, found)
+
+
+def _show_history(session: Session, history: History) -> None:
+    """Show the columns that have a value anywhere; of a job that has not begun, there is but a heading."""
+    epochs = [str(int(epoch)) for epoch in history.columns.get("epoch", ()) if epoch is not None]
+    told = {"epoch": epochs} | {
+        name: [figure(value) for value in values]
+        for name, values in history.columns.items()
+        if name != "epoch" and any(value is not None for value in values)
+    }
+    session.screen.table([Column(name, right=True) for name in told], zip(*told.values(), strict=True))
 
 
 def each(session: Session, ids: list[str], act: Callable[[Any], Any]) -> None:

@@ -127,10 +127,17 @@ def _arrow_csv(content: bytes, category: Sequence[str]) -> Any:  # noqa: ANN401 
 
 
 def _json_lines(content: bytes, category: Sequence[str]) -> list[Any]:
-    rows = [json.loads(line) for line in content.splitlines() if line.strip()]
+    rows = [_row(number, line) for number, line in enumerate(content.splitlines(), 1) if line.strip()]
     names = list(dict.fromkeys(name for row in rows for name in row))
     texts = set(category)
     return [{name: _as_text(row.get(name), name in texts) for name in names} for row in rows]
+
+
+def _row(number: int, line: bytes) -> dict[str, Any]:
+    row = json.loads(line)
+    if not isinstance(row, dict):
+        raise UnreadableData(f'Line {number} is no JSON object: a row is one, such as {{"x": 1.5}}.')
+    return row
 
 
 def _as_text(value: Any, wanted: bool) -> Any:  # noqa: ANN401, FBT001 - a cell

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from fitd_client.answers import History, HistoryEvent
 from fitd_client.cli.plain import paragraph, plain
+from fitd_client.errors import UnreadableData
 
 __all__ = ["Column", "Screen", "figure", "of_answer", "whole"]
 
@@ -98,7 +99,14 @@ class Screen:
         self.out.file.flush()
 
     def content(self, content: bytes) -> None:
-        """Write bytes as they are."""
+        """Write bytes as they are; on a terminal, as text that is fit for it.
+
+        Raises:
+            UnreadableData: They are no text, and would go to a terminal.
+        """
+        if self.out.file.isatty():
+            self.out.file.write(paragraph(_text(content)).rstrip("\n") + "\n")
+            return
         self.out.file.flush()
         buffer: Any = getattr(self.out.file, "buffer", None)
         buffer.write(content)
@@ -146,6 +154,13 @@ class Screen:
         writer.writerow([cell(name) for name in columns])
         for row in zip(*columns.values(), strict=True):
             writer.writerow([cell(value) for value in row])
+
+
+def _text(content: bytes) -> str:
+    try:
+        return content.decode().replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        raise UnreadableData("This is no text for a terminal: write it into a file with -o.") from None
 
 
 def _overflow(place: int) -> Any:  # noqa: ANN401 - a literal of rich

@@ -1,6 +1,5 @@
 """Commands that take something away: `predict`, `export`, `plot`."""
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from fitd_client.cli.finding import Id, Source, source_of, work_of
-from fitd_client.cli.plain import plain
 from fitd_client.cli.reading import STDIN, read_table
 from fitd_client.cli.screen import Column, figure
 from fitd_client.cli.session import Session, command
@@ -194,11 +192,7 @@ def _plot(
 def _to_output(session: Session, content: bytes) -> None:
     if session.screen.json:
         raise UnreadableData("A picture is no JSON: write it into a file with -o.")
-    if sys.stdout.isatty():
-        # The service escapes what it writes into pictures; control characters would reach the terminal all the same.
-        session.screen.out.file.write(plain(content.decode()) + "\n")
-    else:
-        session.screen.content(content)
+    session.screen.content(content)
 
 
 _COMMANDS: dict[str, Callable[..., None]] = {"predict": _predict, "export": _export, "plot": _plot}
