@@ -89,3 +89,30 @@ def test_the_short_way_leaves_other_columns_at_once(threads: list[str]) -> None:
     assert not threads
     assert lane._answer(served, b'{"columns": {"a": [1], "b": [2]}}') is not None
     assert len(threads) == 1
+
+
+@pytest.mark.parametrize("outputs", [[{"name": "y"}] * 300, [{"name": "y"}] * 2])
+def test_an_answer_is_no_longer_than_the_model_makes_it(
+    service: Inline, job: str, outputs: list[dict[str, str]]
+) -> None:
+    one = {"name": "x", "datatype": "FP64", "shape": [2], "data": [1, 2]}
+    answer = service.client.post(f"/v2/models/{job}/infer", json={"inputs": [one], "outputs": outputs})
+    assert answer.status_code == 422
+    assert len(answer.json()["errors"]) == min(len(outputs) - 1, MAX_PROBLEMS)
+
+
+@pytest.mark.parametrize(
+    ("shape", "data"),
+    [("1" + "0" * 400, "[]"), ("0,1" + "0" * 30, "[]"), ("0,1099511627776,1099511627776", "[]"), ("1,1", "[[1" + "0" * 400 + "]]")],
+)  # fmt: skip
+def test_no_number_in_a_tensor_is_too_large_to_be_refused(
+    service: Inline, job: str, shape: str, data: str
+) -> None:
+    body = f'{{"inputs": [{{"name": "x", "datatype": "FP64", "shape": [{shape}], "data": {data}}}]}}'
+    answer = service.client.post(f"/v2/models/{job}/infer", content=body)
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "out_of_range")
+
+
+def test_many_rows_without_a_column_are_refused(service: Inline, job: str) -> None:
+    answer = service.client.post(f"/v1/jobs/{job}/predict", json={"rows": [{}] * 40_000})
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "missing")
