@@ -179,7 +179,10 @@ def _of_rows(served: Served, rows: Any) -> Response | None:  # noqa: ANN401 - JS
 
 
 def _predicted(served: Served, columns: dict[str, list[Any]]) -> "Predicted | None":
-    """Predict; None where it would take long, or a value is no number, text or gap."""
+    """Predict; None where it would take long, the columns are others, or a value is no number, text or gap."""
+    # What is wrong with the columns would be found out here only to be found out once more by the ordinary way.
+    if len(columns) != len(served.predictor.feature_names):
+        return None
     rows = max(map(len, columns.values()), default=0)
     if served.predictor.effort.seconds(rows) > INLINE_SECONDS:
         return None

@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from service.api.schemas import EffectiveSpec, Engine, Result, Wire
 from service.registry.service import LATEST
+from service.spec.base import NO_NUL, NOT_IN_SCHEMA, NUL_HINT
 from service.spec.job import MetadataKey, MetadataValue
 
 __all__ = [
@@ -40,6 +41,13 @@ def not_latest(alias: str) -> str:
     return alias
 
 
+def _without_nul(version: int | str) -> int | str:
+    # As a pattern of the text it would be told as what is wrong with a number: of a union, the first problem is.
+    if isinstance(version, str) and "\0" in version:
+        raise PydanticCustomError("invalid_text", "The text has the character NUL in it.", {"hint": NUL_HINT})
+    return version
+
+
 Name = Annotated[str, StringConstraints(pattern=NAME), AfterValidator(_no_job)]
 Alias = Annotated[str, StringConstraints(pattern=ALIAS), AfterValidator(not_latest)]
 Description = Annotated[str, StringConstraints(max_length=2000, pattern=r"^[^\x00]*$")]
@@ -54,7 +62,7 @@ class RegistrationRequest(_Sent):
 
     name: Name
     """Name of the model: up to 100 letters, digits and `.`, `_`, `-`, beginning with a letter or a digit."""
-    job: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    job: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=NO_NUL), NOT_IN_SCHEMA]
     """Id of the job whose fit becomes the next version. It must have ended, and not failed."""
     aliases: Annotated[list[Alias], Field(max_length=20, default_factory=list)]
     """These point to the version from then on: up to 64 letters, digits and `.`, `_`, `-`, beginning with a letter."""
@@ -67,7 +75,10 @@ class RegistrationRequest(_Sent):
 class AliasRequest(_Sent):
     """Where an alias shall point."""
 
-    version: Annotated[int, Field(ge=1, le=2**31 - 1)] | Annotated[str, StringConstraints(max_length=64)]
+    version: Annotated[
+        Annotated[int, Field(ge=1, le=2**31 - 1)] | Annotated[str, StringConstraints(max_length=64)],
+        AfterValidator(_without_nul),
+    ]
     """The number of a version, another alias, or `latest`."""
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from service.api.bodies import INLINE_BYTES
 from service.api.predicting import Asked, Source, answered
 from service.api.underway import newest
 from service.exceptions import CheckpointNotFound, ModelNotFound, StateConflict
@@ -251,8 +252,11 @@ async def reply(running: "Context", served: Served, asked: Asked) -> Response:
 
 
 def _rows(asked: Asked) -> float:
-    """Count rows; those of a file are many, or their library has to be loaded first."""
-    if isinstance(asked.rows, bytes):
+    """Count rows; those of a file are many, or their library has to be loaded first.
+
+    A large body is work however few its rows are: their values may be long, and of columns that nobody knows.
+    """
+    if isinstance(asked.rows, bytes) or asked.size > INLINE_BYTES:
         return math.inf
     by_column = asked.rows.columns or {}
     return len(asked.rows.rows or next(iter(by_column.values()), ()))

@@ -1,6 +1,7 @@
 """Requests of the Open Inference Protocol taken apart, and answers put together: JSON, and bytes behind it."""
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from service.exceptions import InvalidRequest, Problem
 from service.spec.columns import did_you_mean
 from service.spec.limits import Limits
 from service.spec.packed import numbers_text
+from service.spec.problems import MAX_PROBLEMS
 
 if TYPE_CHECKING:
     from service.inference.tensor_rows import Output
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Asked", "answer_of", "asked_of", "tensors_of"]
 
+MOST_GUESSES = 3
+"""Outputs that are wanted, of which one is looked for that may have been meant."""
 _STATEFUL = ("sequence_id", "sequence_start", "sequence_end")
 _NOT_HERE = {
     **dict.fromkeys(_STATEFUL, "Models here keep nothing from one request to the next: leave it out."),
@@ -59,7 +63,7 @@ async def asked_of(body: bytes, header_length: str | None) -> Asked:
     """
     end = len(body) if header_length is None else _end(header_length, len(body))
     request = await parsed(body[:end], InferRequest)
-    problems = list(_relied_upon(request))
+    problems = list(itertools.islice(_relied_upon(request), MAX_PROBLEMS))
     if problems:
         raise InvalidRequest(problems)
     return Asked(request, memoryview(body)[end:])
@@ -94,6 +98,7 @@ def tensors_of(asked: Asked, limits: Limits) -> "list[Tensor]":
     Raises:
         InvalidRequest: Sizes, shapes and values do not fit each other, or are too many.
     """
+    _check_count(len(asked.request.inputs), limits.max_features + 1)  # With the column of the groups.
     found, place = [], 0
     for number, sent in enumerate(asked.request.inputs):
         size = sent.parameters.binary_data_size
@@ -107,6 +112,13 @@ def tensors_of(asked: Asked, limits: Limits) -> "list[Tensor]":
     if place != len(asked.rest):
         raise _wrong_size("/inputs", f"{len(asked.rest) - place:,} bytes of the body belong to no input.")
     return found
+
+
+def _check_count(inputs: int, most: int) -> None:
+    if inputs > most:
+        message = f"There are {inputs:,} inputs; the limit is {most:,}."
+        hint = "Send a tensor for each feature, or one called `input` for all."
+        raise InvalidRequest([Problem("/inputs", "limit_exceeded", message, hint)])
 
 
 def _tensor(sent: InputTensor, raw: memoryview, where: str, limits: Limits) -> "Tensor":
@@ -141,7 +153,7 @@ def answer_of(
         The body, and how much of it is JSON; None where all of it is.
 
     Raises:
-        InvalidRequest: An output is wanted that there is not.
+        InvalidRequest: An output is wanted that there is not, or one is wanted twice.
     """
     told: list[dict[str, Any]] = []
     parts: list[bytes] = []
@@ -163,25 +175,28 @@ def _wanted(request: InferRequest, outputs: "Sequence[Output]") -> "Iterator[tup
     if not request.outputs:
         yield from ((output, default) for output in outputs)
         return
-    _check(request.outputs, list(by_name))
+    problems = list(itertools.islice(_wrong_outputs(request.outputs, by_name), MAX_PROBLEMS))
+    if problems:
+        raise InvalidRequest(problems)
     for wanted in request.outputs:
         is_binary = wanted.parameters.binary_data
         yield by_name[wanted.name], default if is_binary is None else is_binary
 
 
-def _check(wanted: Sequence[WantedOutput], known: Sequence[str]) -> None:
-    problems = [
-        Problem(
-            f"/outputs/{place}/name",
-            "unknown_output",
-            f"The model has no output `{one.name[:80]}`.",
-            did_you_mean(one.name[:80], known),
-        )
-        for place, one in enumerate(wanted)
-        if one.name not in known
-    ]
-    if problems:
-        raise InvalidRequest(problems)
+def _wrong_outputs(wanted: Sequence[WantedOutput], known: Collection[str]) -> Iterator[Problem]:
+    """Find outputs that there are not, and those that come again: each is as long as the rows are many."""
+    seen: set[str] = set()
+    unknown = itertools.count()
+    for place, one in enumerate(wanted):
+        where, shown = f"/outputs/{place}/name", one.name[:80]
+        if one.name not in known:
+            hint = did_you_mean(shown, known) if next(unknown) < MOST_GUESSES else ""
+            hint = hint or "GET /v2/models/{name} lists the outputs."
+            yield Problem(where, "unknown_output", f"The model has no output `{shown}`.", hint)
+        elif one.name in seen:
+            message = f"The output `{shown}` is wanted twice."
+            yield Problem(where, "duplicate_column", message, "Name each output once.")
+        seen.add(one.name)
 
 
 def _raw(output: "Output") -> bytes:

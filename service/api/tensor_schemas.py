@@ -22,6 +22,7 @@ Datatype = Literal[
     "FP16", "FP32", "FP64", "BF16", "BYTES",
 ]  # fmt: skip
 MOST_AXES = 8
+MOST_IN_AXIS = 2**31 - 1
 
 
 class _Sent(BaseModel):
@@ -46,7 +47,9 @@ class InputTensor(_Sent):
     name: str
     """A feature; or `input` for a tensor with a column for each feature, where all are numbers."""
     datatype: Datatype
-    shape: Annotated[list[int], Field(min_length=1, max_length=MOST_AXES)]
+    shape: Annotated[
+        list[Annotated[int, Field(ge=0, le=MOST_IN_AXIS)]], Field(min_length=1, max_length=MOST_AXES)
+    ]
     """Rows first: `[rows]` or `[rows, 1]`; `[rows, …]` of arrays; `[rows, features]` of `input`."""
     data: Values | None = None
     """The values row by row, flat or nested."""

@@ -1,7 +1,9 @@
 """Rows to predict as CSV, and predictions as CSV: a first line with the names, then a line for each row."""
 
+import codecs
 import csv
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +25,7 @@ MAX_LINE = 2**20
 """Characters of the line with the names."""
 MAX_BLOCK = 2**30
 """Bytes that Arrow reads at once: all of a body, which is in memory anyway, so that no line is too long for it."""
+_EMPTY_LINE = re.compile(rb"^(?=\n)", re.MULTILINE)
 _KINDS: Mapping[Meaning, Callable[..., np.ndarray]] = {
     Meaning.NUMBER: numbers,
     Meaning.BOOLEAN: booleans,
@@ -80,11 +83,16 @@ def _unreadable(reason: str) -> InvalidRequest:
 
 def _header(text: str, wanted: set[str]) -> tuple[list[str], str]:
     """Read the first line, by the delimiter that gives the most of the wanted names."""
-    start = text[: MAX_LINE + 1]
-    found = [(_first_record(start, delimiter), delimiter) for delimiter in DELIMITERS]
-    names, delimiter = max(found, key=lambda one: len(wanted.intersection(one[0])))
+    found, reason = [], "there is no line in it"
+    for delimiter in DELIMITERS:
+        # By a wrong delimiter the whole line is one field, which may be longer than a field can be.
+        try:
+            found.append((_first_record(text[: MAX_LINE + 1], delimiter), delimiter))
+        except csv.Error as error:
+            reason = f"its first line: {error}"
+    names, delimiter = max(found, key=lambda one: len(wanted.intersection(one[0])), default=([], ""))
     if not names:
-        raise _unreadable("there is no line in it")
+        raise _unreadable(reason)
     if len(set(names)) < len(names):
         twice = next(name for place, name in enumerate(names) if name in names[:place])
         message = f"Two columns have the name `{twice[:80]}`."
@@ -93,16 +101,16 @@ def _header(text: str, wanted: set[str]) -> tuple[list[str], str]:
 
 
 def _first_record(text: str, delimiter: str) -> list[str]:
-    try:
-        records = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-        record = next((one for one in records if one), [])
-    except csv.Error as error:
-        raise _unreadable(f"its first line: {error}") from None
+    records = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    record = next((one for one in records if one), [])
     return [name.strip() for name in record]
 
 
 def _table(data: bytes, names: Sequence[str], delimiter: str) -> Any:  # noqa: ANN401 - pyarrow brings no types
-    """Read all rows as texts."""
+    """Read all rows as texts. Of a single column, an empty line is a row whose value is missing."""
+    is_single = len(names) == 1
+    if is_single:  # Those before the names are none.
+        data = data.removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n")
     bad: list[Any] = []
 
     def on_bad_row(row: Any) -> str:  # noqa: ANN401 - pyarrow brings no types
@@ -117,7 +125,10 @@ def _table(data: bytes, names: Sequence[str], delimiter: str) -> Any:  # noqa: A
                 use_threads=False, block_size=min(len(data) + 1, MAX_BLOCK), column_names=numbered
             ),
             parse_options=arrow_csv.ParseOptions(
-                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=on_bad_row
+                delimiter=delimiter,
+                newlines_in_values=True,
+                ignore_empty_lines=not is_single,
+                invalid_row_handler=on_bad_row,
             ),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(numbered, pa.string()), strings_can_be_null=False
@@ -178,6 +189,8 @@ def _numbers(texts: Text, name: str, *, decimal_comma: bool) -> np.ndarray:
 def to_csv(found: Predicted) -> bytes:
     """Write predictions as CSV, with the columns that an Arrow stream would have. NaN is an empty field.
 
+    Where it is the only one of its line, it is written as two quotes: a line with nothing in it is often passed over.
+
     Raises:
         NotAcceptable: The predictions are sequences.
     """
@@ -191,4 +204,7 @@ def to_csv(found: Predicted) -> bytes:
     table = pa.table(arrays, names=[str(place) for place in range(len(arrays))])
     sink = pa.BufferOutputStream()
     arrow_csv.write_csv(table, sink, arrow_csv.WriteOptions(include_header=False))
-    return header.getvalue().encode() + bytes(sink.getvalue().to_pybytes())
+    body = bytes(sink.getvalue().to_pybytes())
+    if len(columns) == 1 and arrays[0].null_count:
+        body = _EMPTY_LINE.sub(b'""', body)
+    return header.getvalue().encode() + body

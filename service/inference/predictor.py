@@ -1,7 +1,8 @@
 """A trained model that predicts, in raw units on both sides."""
 
+import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -17,6 +18,7 @@ from service.inference.values import as_column, value_problem
 from service.spec.columns import did_you_mean
 from service.spec.job import JobSpec
 from service.spec.pointers import pointer_to
+from service.spec.problems import MAX_PROBLEMS
 from service.tables.frame import Array
 from service.training.embedding import network_of
 from service.training.naming import class_of, label_of, unique, value_names
@@ -35,6 +37,8 @@ ENCODED_COPIES = 3
 """Copies of a row's inputs that are alive at once while it is encoded."""
 UNKNOWN_NUMBERS = 2**16
 """Numbers that the layers make of a row where the model cannot count them, as that of a plugin."""
+MOST_GUESSES = 3
+"""Unknown columns for which the name is looked for that may have been meant: it is held against all names there are."""
 Positions = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
@@ -231,30 +235,34 @@ class Predictor:
         return _by_name(self._value_names(std.shape[1]), std.double() * scale)
 
     def _problems(self, columns: Mapping[str, Sequence[Any] | Array]) -> list[Problem]:
-        found = [
-            Problem(
-                pointer_to("columns", name),
-                "unknown_column",
-                f"The model was not trained on `{name}`.",
-                did_you_mean(name, self.feature_names),
-            )
-            for name in columns
-            if name not in self.feature_names
-        ]
+        names = itertools.chain(self._unknown(columns), self._missing(columns))
+        found = list(itertools.islice(names, MAX_PROBLEMS))
+        if found:
+            return found
+        if len({len(values) for values in columns.values()}) > 1:
+            message = "The columns differ in length."
+            return [Problem("/columns", "ragged_columns", message, "Give all one length.")]
+        return list(itertools.islice(self._wrong_values(columns), MAX_PROBLEMS))
+
+    def _unknown(self, columns: Iterable[str]) -> Iterator[Problem]:
+        known = frozenset(self.feature_names)
+        for place, name in enumerate(name for name in columns if name not in known):
+            hint = did_you_mean(name[:80], self.feature_names) if place < MOST_GUESSES else "Leave it out."
+            message = f"The model was not trained on `{name}`."
+            yield Problem(pointer_to("columns", name), "unknown_column", message, hint)
+
+    def _missing(self, columns: Container[str]) -> Iterator[Problem]:
+        shown = ", ".join(f"`{name}`" for name in self.feature_names[:20])
         for name in self.feature_names:
             if name not in columns:
                 message = f"The feature `{name}` is missing."
-                hint = f"Send all of {', '.join(f'`{one}`' for one in self.feature_names[:20])}."
-                found.append(Problem("/columns", "missing", message, hint))
-        lengths = {len(values) for values in columns.values()}
-        if not found and len(lengths) > 1:
-            message = "The columns differ in length."
-            found.append(Problem("/columns", "ragged_columns", message, "Give all one length."))
-        for one, name in zip(self.preparation.inputs, self.feature_names, strict=True) if not found else ():
+                yield Problem("/columns", "missing", message, f"Send all of {shown}.")
+
+    def _wrong_values(self, columns: Mapping[str, Sequence[Any] | Array]) -> Iterator[Problem]:
+        for one, name in zip(self.preparation.inputs, self.feature_names, strict=True):
             problem = value_problem(one, columns[name], codes=self.code_count)
             if problem is not None:
-                found.append(Problem(pointer_to("columns", name, *problem.place), *problem.what))
-        return found
+                yield Problem(pointer_to("columns", name, *problem.place), *problem.what)
 
 
 def _by_name(names: Sequence[str], table: torch.Tensor) -> dict[str, Floats]:

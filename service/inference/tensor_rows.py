@@ -99,20 +99,23 @@ def _split(whole: Tensor, names: Sequence[str]) -> Columns:
 
 
 def _columns(predictor: Predictor | GroupedPredictor, tensors: Sequence[Tensor]) -> Columns:
-    twice = next(
-        (place for place, one in enumerate(tensors) if one.name in {t.name for t in tensors[:place]}), None
-    )
-    if twice is not None:
-        message = f"The input `{tensors[twice].name}` comes twice."
-        raise InvalidRequest(
-            [Problem(f"/inputs/{twice}/name", "duplicate_column", message, "Give each its own name.")]
-        )
+    _check_names(tensors)
     inner = _inner(predictor)
     arrays = () if inner is None else [one.name for one in inner.preparation.inputs if one.kind == "array"]
     return {
         tensor.name: _column(tensor, place, is_array=tensor.name in arrays)
         for place, tensor in enumerate(tensors)
     }
+
+
+def _check_names(tensors: Sequence[Tensor]) -> None:
+    seen: set[str] = set()
+    for place, one in enumerate(tensors):
+        if one.name in seen:
+            message = f"The input `{one.name[:80]}` comes twice."
+            problem = Problem(f"/inputs/{place}/name", "duplicate_column", message, "Give each its own name.")
+            raise InvalidRequest([problem])
+        seen.add(one.name)
 
 
 def _column(tensor: Tensor, place: int, *, is_array: bool) -> Sequence[Any] | Array:

@@ -5,6 +5,7 @@ Bytes come from anybody: no size and no shape is believed before it is held agai
 
 import math
 import struct
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,18 +64,20 @@ def take(shape: Sequence[int], *, where: str, rows: int, numbers: int) -> int:
         numbers: How many values there may be.
 
     Raises:
-        InvalidRequest: It has no axis, a negative one, or too many rows or values.
+        InvalidRequest: It has no axis, a negative one, or too many rows or values; where it has none, too many in
+            the axes that are not 0.
     """
     if not shape or any(size < 0 for size in shape):
         message = f"The shape {_listed(shape)} is none of a tensor with rows."
         hint = "The first number says how many rows there are; none is negative."
         raise _refused(f"{where}/shape", "wrong_shape", message, hint)
-    count = math.prod(shape)
-    for what, number, limit in (("rows", shape[0], rows), ("values", count, numbers)):
+    # An array without a value has strides all the same: numpy multiplies the other axes.
+    held = math.prod(filter(None, shape))
+    for what, number, limit in (("rows", shape[0], rows), ("values", held, numbers)):
         if number > limit:
-            message = f"The tensor has {number:.15g} {what}; the limit is {limit:,}."
+            message = f"The shape {_listed(shape)} is one of more than {limit:,} {what}, which is the limit."
             raise _refused(f"{where}/shape", "limit_exceeded", message, "Predict it in several requests.")
-    return count
+    return math.prod(shape)
 
 
 def from_bytes(
@@ -194,8 +197,19 @@ def _as_numbers(datatype: str, flat: Sequence[Any], where: str) -> Array:
                 raise _refused(
                     f"{where}/data/{place}", "wrong_type", message, "Send numbers, without quotes."
                 )
-        numbers = np.array([math.nan if value is None else value for value in flat], dtype=np.float64)
+        numbers = _as_floats(flat, where)
     return _FITTED.get(_DTYPES[datatype].kind, _as_whole)(datatype, numbers, where)
+
+
+def _as_floats(flat: Sequence[float | None], where: str) -> Array:
+    try:
+        return np.array([math.nan if value is None else value for value in flat], dtype=np.float64)
+    except OverflowError:
+        most = sys.float_info.max
+        place = next(place for place, value in enumerate(flat) if value is not None and abs(value) > most)
+        message = f"Value {place} of the tensor is a whole number that no float64 is as large as."
+        hint = f"Send numbers up to {most:.4g}."
+        raise _refused(f"{where}/data/{place}", "out_of_range", message, hint) from None
 
 
 def _as_float(datatype: str, numbers: Array, where: str) -> Array:

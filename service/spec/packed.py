@@ -224,6 +224,8 @@ def _read_rows(body: bytes, start: int) -> tuple[dict[str, PackedNumbers], int]:
 
 def _append(pieces: dict[str, list[Floats]], rows: list[dict[str, Any]]) -> None:
     names = pieces.keys() or rows[0].keys()
+    if not names:
+        raise ValueError("the rows have no columns, by which they could be counted")
     if any(len(row) != len(names) for row in rows):
         raise ValueError("the rows do not have the same columns")
     for name in list(names):

@@ -54,6 +54,32 @@ def test_csv_is_read_as_an_upload_is(text: str, x: list[float | None], z: list[s
     assert read(text) == {"x": x, "z": z}
 
 
+@pytest.mark.parametrize(
+    ("text", "x"),
+    [
+        (b"x\n1\n\n3\n", [1.0, None, 3.0]),
+        (b"x\n1\n\n", [1.0, None]),
+        (b"x\r\n1", [1.0]),
+        (b'x\n""\n1\n', [None, 1.0]),
+        (b"\xef\xbb\xbf\n\r\nx\n\n1\n", [None, 1.0]),
+        (b"x\n", []),
+    ],
+)
+def test_of_a_single_column_an_empty_line_is_a_gap(text: bytes, x: list[float | None]) -> None:
+    assert list(from_csv(text, inputs=INPUTS[:1], bounds=BOUNDS)["x"]) == x
+
+
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_a_line_of_many_names_is_read(delimiter: str) -> None:
+    names = [f"a-name-of-some-length-{number}" for number in range(8000)]
+    text = delimiter.join(names) + "\n" + delimiter.join(["1"] * len(names))
+    assert len(text) > csv.field_size_limit()
+    inputs = [{"name": name, "kind": "number"} for name in names]
+    assert list(from_csv(text.encode(), inputs=inputs, bounds=BOUNDS)) == names
+    with pytest.raises(InvalidRequest, match="field larger than field limit"):
+        read("x" * (csv.field_size_limit() + 1))
+
+
 def test_it_predicts_as_json_does() -> None:
     columns = from_csv(b"x,z\n0.5,a\n,b\n3,\n", inputs=INPUTS, bounds=BOUNDS)
     expected = PREDICTOR.predict({"x": [0.5, None, 3.0], "z": ["a", "b", None]})
@@ -107,6 +133,13 @@ def test_predictions_are_written_with_names_and_gaps() -> None:
         [None, 2.0],
         [1e-300, 3.0],
     ]
+
+
+def test_a_gap_in_a_single_column_is_no_empty_line() -> None:
+    gaps = np.array([np.nan, 0.5, np.nan, np.nan])
+    assert to_csv(Predicted({"y": gaps})) == b'y\n""\n0.5\n""\n""\n'
+    again = from_csv(to_csv(Predicted({"x": gaps})), inputs=INPUTS[:1], bounds=BOUNDS)
+    assert list(again["x"]) == [None, 0.5, None, None]
 
 
 def test_classes_are_written_as_they_are() -> None:

@@ -272,3 +272,13 @@ def test_a_wrong_alias_is_told(service: Inline, model: str) -> None:
         assert [one["code"] for one in answer.json()["errors"]] == [code]
     assert service.client.put(f"{path}/champion", json={"version": 7}).status_code == 404
     assert service.client.get(f"/v1/models/{model}").json()["aliases"] == {"champion": 1}
+
+
+def test_no_text_with_nul_reaches_the_database(service: Inline, model: str) -> None:
+    for answer, pointer in (
+        (service.client.post("/v1/models", json={"name": "nul", "job": "job_\0"}), "/job"),
+        (service.client.put(f"/v1/models/{model}/aliases/nul", json={"version": "a\0"}), "/version"),
+    ):
+        (error,) = answer.json()["errors"]
+        assert (answer.status_code, error["pointer"], error["code"]) == (422, pointer, "invalid_text")
+        assert "NUL" in error["message"]

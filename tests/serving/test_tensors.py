@@ -18,9 +18,10 @@ from service.inference.predictor import Predicted
 from service.inference.tensor_rows import predicted, tensors_of
 from service.inference.tensors import Tensor, to_bytes
 from service.spec.limits import Limits
+from service.spec.problems import MAX_PROBLEMS
 from tests.serving.models import predictor
 
-SMALL = Limits(max_rows=1000, max_body_bytes=10_000)
+SMALL = Limits(max_rows=1000, max_body_bytes=10_000, max_features=4)
 DTYPES = {
     "BOOL": "?", "UINT8": "<u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "INT8": "<i1", "INT16": "<i2",
     "INT32": "<i4", "INT64": "<i8", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
@@ -104,10 +105,19 @@ TWO = np.array([1.0, 2.0]).tobytes()
         (b"{", b"", "", "invalid_json"),
         (b"[]", b"", "", "wrong_type"),
         ({"inputs": []}, b"", "/inputs", "too_short"),
-        ({"inputs": [tensor(data=[1, 2], shape=[-2])]}, b"", "/inputs/0/shape", "wrong_shape"),
+        ({"inputs": [tensor(data=[1, 2], shape=[-2])]}, b"", "/inputs/0/shape/0", "out_of_range"),
         ({"inputs": [tensor(data=[1, 2], shape=[])]}, b"", "/inputs/0/shape", None),
         ({"inputs": [tensor(data=[1, 2], shape=[2] * 9)]}, b"", "/inputs/0/shape", None),
-        ({"inputs": [tensor(data=[1, 2], shape=[10**18, 10**18])]}, b"", "/inputs/0/shape", "limit_exceeded"),
+        ({"inputs": [tensor(data=[1, 2], shape=[10**18, 10**18])]}, b"", "/inputs/0/shape/0", "out_of_range"),
+        ({"inputs": [tensor(data=[1, 2], shape=[10**400])]}, b"", "/inputs/0/shape/0", "out_of_range"),
+        ({"inputs": [tensor(data=[], shape=[0, 10**30])]}, b"", "/inputs/0/shape/1", "out_of_range"),
+        ({"inputs": [tensor(data=[], shape=[1, 0, 2**62])]}, b"", "/inputs/0/shape/2", "out_of_range"),
+        ({"inputs": [tensor(data=[], shape=[2, 2**31 - 1])]}, b"", "/inputs/0/shape", "limit_exceeded"),
+        ({"inputs": [tensor(data=[], shape=[0, *[2**31 - 1] * 7])]}, b"", "/inputs/0/shape", "limit_exceeded"),
+        ({"inputs": [tensor(data=[], shape=[1, 0, *[2**31 - 1] * 3])]}, b"", "/inputs/0/shape", "limit_exceeded"),
+        ({"inputs": [tensor(shape=[0, *[2**31 - 1] * 7], parameters={"binary_data_size": 0})]}, b"", "/inputs/0/shape", "limit_exceeded"),
+        ({"inputs": [tensor(data=[[1], [10**400]], shape=[2, 1])]}, b"", "/inputs/0/data/1", "out_of_range"),
+        ({"inputs": [tensor(str(n), data=[], shape=[0]) for n in range(6)]}, b"", "/inputs", "limit_exceeded"),
         ({"inputs": [tensor(data=[1, 2], shape=[1001])]}, b"", "/inputs/0/shape", "limit_exceeded"),
         ({"inputs": [tensor(data=[1, 2], shape=[3])]}, b"", "/inputs/0/data", "wrong_size"),
         ({"inputs": [tensor(data=[[1, 2], [3]], shape=[2, 2])]}, b"", "/inputs/0/data", "wrong_shape"),
@@ -288,6 +298,47 @@ def test_outputs_are_chosen_by_name_and_by_form() -> None:
     with pytest.raises(InvalidRequest, match="no output `Y`") as error:
         tensor_bodies.answer_of(asked, outputs, name="m", version="3")
     assert error.value.problems[0].hint == "Did you mean `y`?"
+
+
+def test_an_output_is_sent_once_however_often_it_is_wanted() -> None:
+    outputs = [tensor_rows.Output(name, "FP64", (2,), np.array([1.0, 2.0])) for name in ("y", "z")]
+    for wanted, code in ((["z", "y", "z"], "duplicate_column"), (["q"] * 1000, "unknown_output")):
+        request = {"inputs": [tensor(data=[1, 2])], "outputs": [{"name": name} for name in wanted]}
+        asked = asyncio.run(tensor_bodies.asked_of(json.dumps(request).encode(), None))
+        with pytest.raises(InvalidRequest) as error:
+            tensor_bodies.answer_of(asked, outputs, name="m", version="3")
+        problems = error.value.problems
+        assert {problem.code for problem in problems} == {code}
+        assert all(problem.hint for problem in problems)
+        assert len(problems) <= MAX_PROBLEMS
+    assert problems[0].pointer == "/outputs/0/name"
+
+
+def test_what_is_not_followed_is_told_so_many_times_at_most() -> None:
+    inputs = [tensor(data=[1, 2], parameters={"shared_memory_region": "r"})] * 1000
+    with pytest.raises(InvalidRequest) as error:
+        read({"inputs": inputs})
+    assert len(error.value.problems) == MAX_PROBLEMS
+
+
+class Name(str):
+    """A name that counts how often one is asked for its hash."""
+
+    __slots__ = ()
+    asked = 0
+
+    def __hash__(self) -> int:
+        Name.asked += 1
+        return super().__hash__()
+
+
+def test_names_of_inputs_are_looked_at_once() -> None:
+    sent = [Tensor(Name(f"x{number}"), "FP64", (1,), np.ones(1)) for number in range(200)]
+    Name.asked = 0
+    with pytest.raises(InvalidRequest) as error:
+        predicted(predictor("linear"), sent)
+    assert error.value.problems[0].code == "unknown_column"
+    assert Name.asked <= 10 * len(sent)
 
 
 @pytest.mark.parametrize(
