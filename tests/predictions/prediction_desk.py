@@ -86,6 +86,7 @@ class PredictionDesk(Household):
         body = json.dumps(asked).encode()
         with self.database.read() as session:
             prepared = service.prepare(session, read(body), body=body, owner=owner)
+        service.check(prepared)
         with self.database.write() as session:
             return service.submit(session, prepared, owner=owner, idempotency_key=key, bounds=bounds).id
 
