@@ -190,7 +190,7 @@ def _of_job(job_id: str, owner: str) -> Find:
 def _of_model(name: str, version: str | None, owner: str) -> Find:
     def find(session: Session) -> Subject:
         found = registry.find_version(session, name, version=version, owner=owner)
-        artifact = registry.artifact_of(session, found)
+        artifact = registry.artifact_of(session, found.digest)
         lineage = found.lineage
         environment = lineage.get("environment") or {}
         return Subject(

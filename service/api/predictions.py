@@ -76,6 +76,7 @@ def _submit(running: Context, caller: Caller, body: bytes, key: str | None) -> s
         if known is not None:
             return known.id
         prepared = service.prepare(session, order, body=body, owner=caller.owner)
+    service.check(prepared)  # Without a session: a database ends one that stands idle for long.
     with running.database.write() as session:
         prediction = service.submit(session, prepared, owner=caller.owner, idempotency_key=key, bounds=bounds)
         after_commit(session, lambda: running.doorbell.ring(JOB_QUEUED))

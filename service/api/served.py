@@ -22,7 +22,6 @@ from service.api.underway import newest
 from service.exceptions import CheckpointNotFound, ModelNotFound, StateConflict
 from service.jobs import repository, service
 from service.jobs.lifecycle import TERMINAL
-from service.registry import repository as models
 from service.registry import service as registry
 from service.settings import Settings
 from service.spec.job import JobSpec
@@ -60,8 +59,10 @@ _ONE_VERSION = (
     "A job has one version: leave it out. Versions are what a registered model has (POST /v1/models)."
 )
 Value = TypeVar("Value")
-Load = Callable[[Session], tuple[JobSpec, bytes]]
-"""Reads the effective spec and the trained parameters."""
+Material = Callable[[], tuple[JobSpec, bytes]]
+"""Gives the effective spec and the trained parameters. What takes long in it needs no session."""
+Load = Callable[[Session], Material]
+"""Reads what a predictor is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,10 +207,14 @@ def _job(session: Session, reference: Reference, settings: Settings) -> Resolved
     return Resolved(job.id, "1", Source({"job_id": job.id}), load)
 
 
-def _of_job(session: Session, *, owner: str, job_id: str) -> tuple[JobSpec, bytes]:
+def _of_job(session: Session, *, owner: str, job_id: str) -> Material:
     job = service.get(session, job_id, owner=owner)
     stored = service.parameters_of(session, job)
-    return JobSpec.from_text(repository.spec_text(session, [job.seq])[job.seq]), stored.data
+    return functools.partial(_parsed, repository.spec_text(session, [job.seq])[job.seq], stored.data)
+
+
+def _parsed(spec_text: str, parameters: bytes) -> tuple[JobSpec, bytes]:
+    return JobSpec.from_text(spec_text), parameters
 
 
 def _model(session: Session, reference: Reference, _settings: Settings) -> Resolved:
@@ -226,9 +231,9 @@ def _model(session: Session, reference: Reference, _settings: Settings) -> Resol
     return Resolved(found.digest, number, Source(told, {MODEL_VERSION: number}), load)
 
 
-def _of_model(session: Session, *, digest: str) -> tuple[JobSpec, bytes]:
-    artifact = models.artifact(session, digest)
-    return JobSpec.from_text(artifact.spec_text), artifact.parameters
+def _of_model(session: Session, *, digest: str) -> Material:
+    artifact = registry.artifact_of(session, digest)
+    return functools.partial(_parsed, artifact.spec_text, artifact.parameters)
 
 
 _RESOLVE: dict[str, Callable[[Session, Reference, Settings], Resolved]] = {"jobs": _job, "models": _model}
@@ -239,8 +244,8 @@ def _loaded(running: "Context", resolved: Resolved) -> "AnyPredictor":
         from service.inference.grouped import predictor_of
 
         with running.database.read() as session:
-            spec, data = resolved.load(session)
-        return predictor_of(spec, data)
+            material = resolved.load(session)
+        return predictor_of(*material())
 
     return running.predictors.get(resolved.key, build)
 

@@ -1,5 +1,7 @@
 """Predictions with a job that has not ended: by the parameters of its newest checkpoint."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -43,24 +45,18 @@ class Underway:
         at = {"number": self.row.number, "epoch": self.row.epoch}
         return Source({"job_id": self.job.id, "checkpoint": at}, {CHECKPOINT_EPOCH: str(self.row.epoch)})
 
-    def load(self, session: Session) -> tuple[JobSpec, bytes]:
-        """Read the effective spec, and the parameters as the job would leave them if it had ended there.
+    def load(self, session: Session) -> Callable[[], tuple[JobSpec, bytes]]:
+        """Read the checkpoint. What is given makes the effective spec of it, and the parameters as the job would leave
+        them if it had ended there; it needs no session, and may raise StateConflict.
 
         Raises:
             CheckpointNotFound: It was replaced meanwhile, or the job has ended: look for the newest once more.
             CheckpointDamaged: The file is not as it was written.
-            StateConflict: No prediction can be made from it.
         """
-        from service.inference.underway import parameters_at
-
         found = repository.spec_text(session, [self.job.seq])
         if self.job.seq not in found:
             raise CheckpointNotFound(f"The job {self.job.id} was deleted meanwhile.")
-        spec = JobSpec.from_text(found[self.job.seq])
-        try:
-            return spec, parameters_at(spec, self._read(session))
-        except CheckpointUnusable as error:
-            raise StateConflict(error.message, hint=_wait(self.job)) from None
+        return functools.partial(_fit_at, self._read(session), spec_text=found[self.job.seq], job=self.job)
 
     def _read(self, session: Session) -> bytes:
         store = CheckpointStore(self.settings.checkpoints_dir, min_free_bytes=self.settings.min_free_bytes)
@@ -87,6 +83,16 @@ def newest(session: Session, job: Job, *, settings: Settings) -> Underway:
         f"The first checkpoint comes after {seconds} of training, or at once with POST …/pause. {_wait(job)}"
     )
     raise StateConflict(f"The job is {job.status}, and has no checkpoint to predict from yet.", hint=hint)
+
+
+def _fit_at(checkpoint: bytes, *, spec_text: str, job: Job) -> tuple[JobSpec, bytes]:
+    from service.inference.underway import parameters_at
+
+    spec = JobSpec.from_text(spec_text)
+    try:
+        return spec, parameters_at(spec, checkpoint)
+    except CheckpointUnusable as error:
+        raise StateConflict(error.message, hint=_wait(job)) from None
 
 
 def _wait(job: Job) -> str:

@@ -40,6 +40,10 @@ _CURES = {
     "category": "The model was trained on texts: upload it with ?category={name}, which reads the column as text.",
     "array": "Upload it with an array of the shape {shape} in each row.",
 }
+_NO_GROUPS = {
+    "text": "Texts of more than 100,000 different values are not stored: no training had as many groups.",
+    "array": "A group is named by a number or a text: upload the column so.",
+}
 _NOT_KEPT = {
     "text": "Texts of more than 100,000 different values are not stored: keep a number instead.",
     "array": "Keep columns of numbers or short texts, such as an id.",
@@ -121,6 +125,7 @@ def column_problems(
         for name in dict.fromkeys(predictor.feature_names)
         if name not in schema.by_name
     ]
+    found += _group_problems(predictor, schema) if isinstance(predictor, GroupedPredictor) else []
     found += [problem for one, name in inputs_of(separate) for problem in _kind_problems(one, name, schema)]
     return [*found, *(one for place, name in enumerate(keep) for one in _keep_problems(place, name, schema))]
 
@@ -130,6 +135,14 @@ def _missing_problem(name: str, schema: Schema, features: Sequence[str]) -> Prob
     near = did_you_mean(name, schema.by_name)
     hint = f"The model takes {shown}. {near}".strip()
     return Problem("/data/id", "missing", f"The dataset has no column `{name}`.", hint)
+
+
+def _group_problems(predictor: GroupedPredictor, schema: Schema) -> list[Problem]:
+    column = schema.by_name.get(predictor.column)
+    if column is None or not schema.rows or column.kind not in _NO_GROUPS:
+        return []
+    message = f"The column `{column.name}` is {column.kind}: it cannot say by which group's model a row is predicted."
+    return [Problem("/data/id", "wrong_type", message, _NO_GROUPS[column.kind])]
 
 
 def _kind_problems(one: Input, name: str, schema: Schema) -> list[Problem]:

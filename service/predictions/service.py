@@ -35,6 +35,7 @@ __all__ = [
     "Bounds",
     "Prepared",
     "cancel",
+    "check",
     "delete",
     "digest_of",
     "get",
@@ -65,25 +66,25 @@ UNBOUNDED = Bounds()
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A checked order, with all that is kept of it.
+    """An order, with all that is kept of it.
 
     Attributes:
         order: As it was sent.
         digest: SHA-256 of the body.
         source: The model.
         dataset_digest: Names the dataset's files.
-        rows: Of the dataset.
+        table: Columns and rows of the dataset.
     """
 
     order: BatchPredictionOrder
     digest: str
     source: Source
     dataset_digest: str
-    rows: int
+    table: Schema
 
 
 def prepare(session: Session, order: BatchPredictionOrder, *, body: bytes, owner: str) -> Prepared:
-    """Look up what an order names, and make sure that they go together. It may take a while: the model is loaded.
+    """Look up what an order names. Whether they go together is told by `check`, which needs no session.
 
     Args:
         session: Any session.
@@ -92,7 +93,7 @@ def prepare(session: Session, order: BatchPredictionOrder, *, body: bytes, owner
         owner: Whose.
 
     Raises:
-        InvalidRequest: There is no such job, model or dataset, or the dataset does not have the model's columns.
+        InvalidRequest: There is no such job, model or dataset.
         StateConflict, NoParameters: The job has no parameters, or not yet.
     """
     source = source_of(session, order, owner=owner)
@@ -100,22 +101,28 @@ def prepare(session: Session, order: BatchPredictionOrder, *, body: bytes, owner
         schema, dataset_digest = datasets.schema_of(session, order.data.id, owner=owner)
     except DatasetNotFound as error:
         raise _unknown_dataset(error) from None
-    _check_columns(source, schema, order.keep)
-    return Prepared(order, digest_of(body), source, dataset_digest, schema.rows)
+    return Prepared(order, digest_of(body), source, dataset_digest, schema)
+
+
+def check(prepared: Prepared) -> None:
+    """Make sure that the dataset has the model's columns. It may take seconds: the model is loaded.
+
+    Raises:
+        ColumnMismatch: It does not have them, or not those that are to be kept.
+        NoParameters: No group of the model was trained.
+    """
+    # Late: torch takes seconds to load, and only who submits a prediction needs it.
+    from service.inference.grouped import predictor_of
+    from service.inference.tables import check_columns
+
+    source = prepared.source
+    predictor = predictor_of(JobSpec.from_text(source.spec), source.parameters)
+    check_columns(predictor, prepared.table, keep=prepared.order.keep)
 
 
 def digest_of(body: bytes) -> str:
     """Name a body: what is sent again under the same key must have the same."""
     return hashlib.sha256(body).hexdigest()
-
-
-def _check_columns(source: Source, schema: Schema, keep: Sequence[str]) -> None:
-    # Late: torch takes seconds to load, and only who submits a prediction needs it.
-    from service.inference.grouped import predictor_of
-    from service.inference.tables import check_columns
-
-    predictor = predictor_of(JobSpec.from_text(source.spec), source.parameters)
-    check_columns(predictor, schema, keep=keep)
 
 
 def _unknown_dataset(error: DatasetNotFound) -> InvalidRequest:
@@ -136,7 +143,7 @@ def submit(
 
     Args:
         session: A writing session.
-        prepared: The checked order.
+        prepared: The order, which was checked.
         owner: Whose prediction it is.
         idempotency_key: The same key with the same body gives the prediction that was submitted first.
         bounds: How many there may be.
@@ -184,7 +191,7 @@ def _row(prepared: Prepared, *, owner: str, idempotency_key: str | None) -> Pred
         keep=list(prepared.order.keep),
         status=PredictionStatus.QUEUED,
         created_at=now(),
-        total=prepared.rows,
+        total=prepared.table.rows,
     )
 
 

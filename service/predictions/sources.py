@@ -61,9 +61,9 @@ def _of_model(session: Session, order: BatchPredictionOrder, *, owner: str) -> S
     asked = None if order.version is None else str(order.version)
     try:
         version = registry.find_version(session, order.model or "", version=asked, owner=owner)
+        artifact = registry.artifact_of(session, version.digest)
     except ModelNotFound as error:
         raise InvalidRequest([Problem("/model", "unknown_model", error.message, error.hint)]) from None
-    artifact = registry.artifact_of(session, version)
     return Source(
         artifact.spec_text,
         artifact.parameters,

@@ -37,6 +37,9 @@ __all__ = [
     "versions",
 ]
 
+_DIGESTS_AT_ONCE = 1000
+"""Each is a parameter of the statement, of which databases take some ten thousand at most."""
+
 
 def find(session: Session, name: str, *, owner: str, hold: bool = False) -> Model | None:
     """Look a model up by its name.
@@ -183,6 +186,13 @@ def _is_kept(session: Session, digest: str) -> bool:
 
 def _drop_unused(session: Session, digests: Collection[str]) -> None:
     """Remove those of some artifacts that no version has any more."""
+    # In one order for all who do so: nobody waits for another in a circle.
+    ordered = sorted(set(digests))
+    for start in range(0, len(ordered), _DIGESTS_AT_ONCE):
+        _drop_some(session, ordered[start : start + _DIGESTS_AT_ONCE])
+
+
+def _drop_some(session: Session, digests: Collection[str]) -> None:
     query = sa.select(Artifact.digest).where(Artifact.digest.in_(digests)).order_by(Artifact.digest)
     held = session.scalars(query.with_for_update()).all()
     # A statement of its own: it sees the versions that were added until the artifacts were held.
@@ -190,9 +200,9 @@ def _drop_unused(session: Session, digests: Collection[str]) -> None:
     session.execute(sa.delete(Artifact).where(Artifact.digest.in_(held), Artifact.digest.not_in(used)))
 
 
-def artifact(session: Session, digest: str) -> Artifact:
-    """Read an artifact that a version has."""
-    return session.scalars(sa.select(Artifact).where(Artifact.digest == digest)).one()
+def artifact(session: Session, digest: str) -> Artifact | None:
+    """Read an artifact; None when no version has it any more."""
+    return session.scalar(sa.select(Artifact).where(Artifact.digest == digest))
 
 
 def spec_texts(session: Session, digests: Collection[str]) -> dict[str, str]:

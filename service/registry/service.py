@@ -206,9 +206,16 @@ def _is_number(version: str) -> bool:
     return version.isascii() and version.isdecimal()
 
 
-def artifact_of(session: Session, version: ModelVersion) -> Artifact:
-    """Read what predicts: the parameters of a version and its effective spec."""
-    return repository.artifact(session, version.digest)
+def artifact_of(session: Session, digest: str) -> Artifact:
+    """Read what predicts: the parameters of the versions that have this digest, and their effective spec.
+
+    Raises:
+        ModelNotFound: The last of them was deleted meanwhile.
+    """
+    artifact = repository.artifact(session, digest)
+    if artifact is None:
+        raise ModelNotFound("The version of the model was deleted meanwhile.")
+    return artifact
 
 
 def list_models(

@@ -1,5 +1,6 @@
 """A dataset on the disk: a folder with one `.npy` file for each column and a manifest, never changed."""
 
+import errno
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,8 @@ __all__ = [
 
 MANIFEST = "manifest.json"
 _SYNC_EACH = 100
+_NO_ROOM = os.strerror(errno.ENOMEM)
+"""Arrow tells the words of a failure, and not its number."""
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -115,6 +118,7 @@ def open_dataset(folder: Path) -> Frame:
 
     Raises:
         DatasetDamaged: A file is missing or is not as long as it was written.
+        MemoryError: There is no room to map them.
     """
     manifest = read_manifest(folder)
     arrays = {stored.column: _mapped(folder / stored.file, stored) for stored in manifest.files}
@@ -133,7 +137,9 @@ def _mapped(path: Path, stored: StoredColumn) -> Array:
         with pa.memory_map(str(path)) as mapped:
             buffer: Any = mapped.read_buffer()
         return np.frombuffer(buffer, dtype, offset=start).reshape(shape)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError) as error:
+        if isinstance(error, OSError) and _NO_ROOM in str(error):
+            raise MemoryError(f"{_NO_ROOM} for column `{stored.column}`.") from None
         raise DatasetDamaged(f"The file of column `{stored.column}` cannot be read.") from None
 
 

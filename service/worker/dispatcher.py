@@ -302,8 +302,8 @@ def run_worker(settings: Settings) -> None:
         Keeper(settings, database),
         Sweeping(Advancer(database, limits=settings.limits, doorbell=bell)) as sweeping,
         _predicting(settings, database, bell) as predicting,
+        LocalExecutor(slots=settings.slots, target=entry.main, arguments=(config,)) as executor,
     ):
-        executor = LocalExecutor(slots=settings.slots, target=entry.main, arguments=(config,))
         dispatcher = Dispatcher(
             settings,
             database=database,

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import structlog
 
@@ -74,6 +75,16 @@ class LocalExecutor:
         self._slots: list[_Slot] = []
         self._fill()
 
+    def __enter__(self) -> Self:
+        """Keep the processes for the block; those that are still there at its end are killed."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # They ignore SIGTERM, with which Python would end them when this process ends: it would wait for ever.
+        self.close(0.0)
+
     def free(self) -> Resources:
         """Count the slots that are warm and idle."""
         return Resources(slots=sum(slot.is_free for slot in self._slots))
@@ -124,8 +135,7 @@ class LocalExecutor:
 
     def waitables(self) -> list[Any]:
         """Give the pipes and the process sentinels, and what tells of new processes."""
-        slots = [thing for slot in self._slots for thing in (slot.pipe, slot.process.sentinel)]
-        return [*slots, self._nursery.news]
+        return [*self._things(), self._nursery.news]
 
     def close(self, drain_seconds: float) -> list[Exit]:
         """Drain all slots; those that are not gone in time are killed, and their jobs reported crashed."""
@@ -134,13 +144,17 @@ class LocalExecutor:
             self._send(slot, Drain())
         deadline = time.monotonic() + drain_seconds
         while (left := deadline - time.monotonic()) > 0 and self.running():
-            wait(self.waitables(), timeout=left)
+            # What tells of new processes is not read any more: it would end each wait at once.
+            wait(self._things(), timeout=left)
             self._look()
         for slot in self._slots:
             slot.process.kill()
             slot.process.join()
         self._look()
         return self._exits
+
+    def _things(self) -> list[Any]:
+        return [thing for slot in self._slots for thing in (slot.pipe, slot.process.sentinel)]
 
     def _look(self) -> None:
         """Hear every process, and take the dead ones away."""

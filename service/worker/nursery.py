@@ -18,6 +18,8 @@ logger = structlog.get_logger(__name__)
 
 # Forked, but not from this process, which has threads and open connections: from one that only loaded modules.
 _CONTEXT = multiprocessing.get_context("forkserver")
+STEADFAST = "service.worker.steadfast"
+"""Loaded first: what comes after it takes seconds."""
 RETRY_SECONDS = 1.0
 """After a start that failed, the next is not tried sooner than this."""
 
@@ -41,7 +43,7 @@ class Nursery:
             arguments: Picklable.
             preload: A module that is imported once, before the first fork.
         """
-        _CONTEXT.set_forkserver_preload([preload])
+        _CONTEXT.set_forkserver_preload([STEADFAST, preload])
         self._target = target
         self._arguments = arguments
         self._lock = threading.Lock()

@@ -27,8 +27,9 @@ logger = structlog.get_logger(__name__)
 
 def run(pipe: Connection, config: RunnerConfig) -> None:
     """Warm up, then train one job after the other until the pipe says stop or closes."""
-    # Ctrl-C reaches every process of a terminal; only the worker decides when its runners stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Both may reach every process at once; only the worker decides when its runners stop.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     logs.configure(log_format=config.log_format, level=config.log_level)
     failpoints.arm(config.failpoints_dir)
     try:

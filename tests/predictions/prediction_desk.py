@@ -86,6 +86,7 @@ class PredictionDesk(Household):
         body = json.dumps(asked).encode()
         with self.database.read() as session:
             prepared = service.prepare(session, read(body), body=body, owner=owner)
+        service.check(prepared)
         with self.database.write() as session:
             return service.submit(session, prepared, owner=owner, idempotency_key=key, bounds=bounds).id
 
@@ -138,8 +139,8 @@ class PredictionDesk(Household):
         with self.database.read() as session:
             return session.scalar(sa.select(sa.func.count()).select_from(PredictionModel)) or 0
 
-    def work(self) -> PredictionWork:
-        """What predicts, in this process."""
+    def config(self, **changed: Any) -> PredictorConfig:  # noqa: ANN401
+        """Of what predicts."""
         config = PredictorConfig(
             database_url=self.settings.effective_database_url,
             doorbell_dir=self.settings.doorbell_dir,
@@ -151,7 +152,11 @@ class PredictionDesk(Household):
             log_format="json",
             log_level="info",
         )
-        return PredictionWork(config, database=self.database, doorbell=self.bell)
+        return config.model_copy(update=changed)
+
+    def work(self, **changed: Any) -> PredictionWork:  # noqa: ANN401
+        """What predicts, in this process."""
+        return PredictionWork(self.config(**changed), database=self.database, doorbell=self.bell)
 
     def made(self, job_id: str, text: str, *, keep: Sequence[str] = (), days_ago: float = 0.0) -> Prediction:
         """A prediction that was carried out, so long ago."""

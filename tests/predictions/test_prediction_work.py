@@ -1,16 +1,31 @@
 """Carrying a prediction out: what is in the result, what is told of rows that have none, and what is left behind."""
 
 import contextlib
+import dataclasses
+import json
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
+import numpy as np
 import pytest
 from sqlalchemy.orm import Session
 
+from service.api.context import Context
+from service.api.keyring import Caller
+from service.api.predictions import _submit
 from service.db import Database
-from service.exceptions import DatabaseBusy, InvalidRequest, ResultDamaged
+from service.exceptions import ColumnMismatch, DatabaseBusy, InvalidRequest, ResultDamaged
+from service.inference.grouped import predictor_of
+from service.predictions import service
+from service.predictions.order import read
+from service.spec.schema import Column, Schema
 from service.storage.checkpoints import StoredFile
-from tests.predictions.asked import TOWNS
+from service.tables.files import open_dataset, read_manifest
+from service.worker import memory
+from tests.jobs.desk import OWNER
+from tests.predictions.asked import TOWNS, order
 from tests.predictions.prediction_desk import PredictionDesk
 from tests.registry.model_desk import ModelDesk
 
@@ -239,3 +254,79 @@ def test_a_cancel_is_heard_between_blocks(desk: PredictionDesk, monkeypatch: pyt
     desk.work().do(ref)
     assert desk.state(prediction_id) == "cancelled"
     assert desk.result_files() == set()
+
+
+LARGE = 2**31
+"""Bytes of a column; the file is one hole and takes no room on the disk."""
+
+
+def _with_a_large_column(desk: PredictionDesk) -> tuple[str, Path]:
+    """Upload a dataset, and make one of its columns large."""
+    dataset = desk.upload("x,id\n1,2\n3,4\n")
+    folder = desk.datasets.folder(dataset.digest)
+    manifest = read_manifest(folder)
+    (stored,) = [one for one in manifest.files if one.column == "id"]
+    header = {"descr": "<f8", "fortran_order": False, "shape": (2, LARGE // 16)}
+    with (folder / stored.file).open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, cast("Any", header))
+        size = file.tell() + LARGE
+        file.truncate(size)
+    files = tuple(one.model_copy(update={"bytes": size}) if one is stored else one for one in manifest.files)
+    manifest.model_copy(update={"files": files}).write(folder)
+    return dataset.id, folder
+
+
+def test_a_dataset_may_be_larger_than_the_memory_of_a_prediction(desk: PredictionDesk) -> None:
+    dataset_id, _ = _with_a_large_column(desk)
+    prediction_id = desk.predict(desk.trained(), dataset_id)
+    ref = desk.take()
+    assert ref is not None
+    desk.work(memory_bytes=LARGE // 2).do(ref)
+    made = desk.prediction(prediction_id)
+    assert (made.status, made.error) == ("succeeded", None)
+
+
+def test_a_dataset_that_finds_no_room_is_not_called_damaged(desk: PredictionDesk) -> None:
+    _, folder = _with_a_large_column(desk)
+    with pytest.raises(MemoryError), memory.limited(LARGE // 2):
+        open_dataset(folder)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        Column(name="shop", kind="text", dtype="str"),
+        Column(name="shop", kind="array", dtype="uint8", shape=(2, 2)),
+    ],
+)
+def test_a_column_that_names_no_groups_is_refused_at_the_submission(
+    desk: PredictionDesk, column: Column
+) -> None:
+    body = order(desk.trained(data=GROUPS, model={"type": "linear"}), desk.upload("shop,x\na,1\n").id)
+    with desk.database.read() as session:
+        prepared = service.prepare(session, read(json.dumps(body).encode()), body=b"", owner=OWNER)
+    service.check(prepared)
+    number = Column(name="x", kind="number", dtype="float64")
+    with pytest.raises(ColumnMismatch) as told:
+        service.check(dataclasses.replace(prepared, table=Schema(rows=5, columns=(column, number))))
+    (problem,) = told.value.problems
+    assert (problem.pointer, problem.code) == ("/data/id", "wrong_type")
+    assert problem.message.startswith(f"The column `shop` is {column.kind}")
+
+
+def test_a_model_is_loaded_when_the_session_is_over(
+    desk: PredictionDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database may end a session that stands idle, and loading may take seconds."""
+    held: list[int] = []
+
+    def watched(*made_of: Any) -> Any:  # noqa: ANN401
+        held.append(desk.database.engine.pool.checkedout())  # type: ignore[attr-defined]
+        return predictor_of(*made_of)
+
+    monkeypatch.setattr("service.inference.grouped.predictor_of", watched)
+    body = json.dumps(order(desk.trained(), desk.upload().id)).encode()
+    running = SimpleNamespace(database=desk.database, settings=desk.settings, doorbell=desk.bell)
+    prediction_id = _submit(cast("Context", running), Caller(OWNER, frozenset()), body, None)
+    assert desk.state(prediction_id) == "queued"
+    assert held == [0]

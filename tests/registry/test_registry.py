@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
+import sqlalchemy as sa
 
 from service.exceptions import (
     InvalidRequest,
@@ -144,7 +145,7 @@ def test_a_version_outlives_its_job(desk: ModelDesk) -> None:
     desk.delete(job)
     version = desk.find("line")
     with desk.database.read() as session:
-        found = service.artifact_of(session, version)
+        found = service.artifact_of(session, version.digest)
     assert (found.parameters, found.digest) == (b"precious", version.digest)
     assert '"data"' in found.spec_text
     assert version.result == {"train_loss": 1.0}
@@ -263,3 +264,25 @@ def test_the_fit_of_a_job_of_somebody_else_is_not_read(desk: ModelDesk) -> None:
     job = desk.ended()
     with desk.database.read() as session, pytest.raises(JobNotFound):
         fit_of(session, job, owner="bob")
+
+
+def test_what_was_deleted_meanwhile_is_told_as_gone(desk: ModelDesk) -> None:
+    version, _ = desk.register("line", desk.ended())
+    desk.call(service.delete_version, "line", "1")
+    with desk.database.read() as session, pytest.raises(ModelNotFound, match="meanwhile"):
+        service.artifact_of(session, version.digest)
+
+
+def test_a_model_with_more_versions_than_a_statement_takes_parameters_is_deleted(desk: ModelDesk) -> None:
+    version, _ = desk.register("line", desk.ended())
+    desk.register("kept", desk.ended(parameters=b"others"))
+    columns = ModelVersion.__table__.columns.keys()
+    known = {name: getattr(version, name) for name in columns if name != "seq"}
+    more = [
+        known | {"id": f"model_{number}", "number": number, "job_id": f"job_{number}"}
+        for number in range(2, 33_000)
+    ]
+    with desk.database.write() as session:
+        session.execute(sa.insert(ModelVersion), more)
+    desk.call(service.delete_model, "line")
+    assert (desk.count(ModelVersion), desk.count(Artifact)) == (1, 1)

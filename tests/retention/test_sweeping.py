@@ -61,7 +61,7 @@ def test_what_is_registered_outlives_the_job_and_the_dataset_that_go(house: Hous
     assert (swept.jobs, swept.datasets) == (1, 1)
     assert old not in house.ids()
     with house.database.read() as session:
-        assert service.artifact_of(session, desk.find("line")).parameters == b"tensors"
+        assert service.artifact_of(session, desk.find("line").digest).parameters == b"tensors"
 
 
 def test_of_each_owner_so_many_are_kept_that_ended_last(house: Household) -> None:

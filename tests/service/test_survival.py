@@ -222,6 +222,12 @@ def test_a_zombie_writes_nothing_after_another_took_its_job(
         assert second.wait(20) == 0
 
 
+def signal_below_worker(service: Service) -> None:
+    """Send SIGTERM to all processes that the worker has started, as who stops a whole group does beside."""
+    for pid in (*service.runner_pids(), *service.children(service.pid_of("worker"))):
+        os.kill(pid, signal.SIGTERM)
+
+
 def test_rolling_restarts_repeat_no_epoch(own_service: Start, single: Service) -> None:
     service = own_service(FITD_SLOTS="1")  # Checkpoints only when it is stopped.
     job = service.submit(demanding(1500), wait=0)
@@ -229,6 +235,7 @@ def test_rolling_restarts_repeat_no_epoch(own_service: Start, single: Service) -
     for _ in range(3):
         known = service.job(job["id"])["progress"]["epoch"]
         service.wait_for(job["id"], lambda one, known=known: one["progress"]["epoch"] > known)
+        signal_below_worker(service)
         assert service.stop() < 5
         service.restart(ready=False)
         listed = service.client.get(f"/v1/jobs/{job['id']}/checkpoints").json()["data"]

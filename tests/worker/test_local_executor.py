@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import wait
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from service.jobs.attempts import JobRef
 from service.worker import local
 from service.worker.executor import Assignment, Exit, ExitKind
 from service.worker.local import LocalExecutor
+from service.worker.messages import Run
 from service.worker.nursery import Nursery
 from tests.worker import runners
 
@@ -255,14 +257,70 @@ def test_the_death_of_the_process_that_forks_is_survived(start: Start) -> None:
     running = start(runners.obedient)
     running.until_free(1)
     (slot,) = running.executor._slots
-    parent = int(Path(f"/proc/{slot.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-    assert parent != os.getpid()
-    os.kill(parent, signal.SIGKILL)
+    os.kill(_forked_by(slot.process.pid), signal.SIGKILL)
     # Its children can no longer be told from dead ones: each is replaced.
     running.until(lambda: slot not in running.executor._slots)
     running.until_free(1)
     running.executor.start(Assignment((JobRef("next", 1),)))
     assert running.ended("next") == ExitKind.RETURNED
+
+
+def _forked_by(pid: int) -> int:
+    """The process that a runner was forked from."""
+    parent = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    assert parent != os.getpid()
+    return parent
+
+
+def test_a_signal_to_all_processes_leaves_it_to_the_worker_to_drain(start: Start) -> None:
+    running = start(runners.obedient)
+    running.until_free(1)
+    ref, (slot,) = JobRef("long", 1), running.executor._slots
+    running.executor.start(Assignment((ref,)))
+    assert slot.process.pid is not None
+    for pid in (_forked_by(slot.process.pid), slot.process.pid):
+        os.kill(pid, signal.SIGTERM)
+    assert running.close(DEADLINE) == [Exit(ref, ExitKind.RETURNED)]
+    assert not slot.process.is_alive()
+
+
+def test_runners_end_with_the_pipe_whatever_they_ignore(start: Start) -> None:
+    running = start(runners.obedient)
+    running.until_free(1)
+    (slot,) = running.executor._slots
+    slot.process.terminate()
+    slot.pipe.send(Run(Assignment((JobRef("heard", 1),))))
+    assert slot.pipe.poll(DEADLINE), "the signal ended it"
+    slot.pipe.close()
+    slot.process.join(DEADLINE)
+    assert slot.process.exitcode == 1, "it has found the end of its pipe"
+
+
+def test_nothing_outlives_the_block_whatever_ends_it(start: Start) -> None:
+    running = start(runners.stubborn)
+    running.until_free(1)
+    running.executor.start(Assignment((JobRef("stuck", 1),)))
+    (slot,) = running.executor._slots
+    with pytest.raises(KeyError), running.executor:
+        raise KeyError
+    assert slot.process.exitcode == -signal.SIGKILL
+
+
+def test_a_drain_waits_although_a_process_was_born(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = start(runners.stubborn)
+    running.until_free(1)
+    running.executor.start(Assignment((JobRef("stuck", 1),)))
+    running.executor._nursery.order()
+    assert wait([running.executor._nursery.news], timeout=DEADLINE)
+    waits: list[object] = []
+
+    def counted(things: list[Any], timeout: float) -> list[Any]:
+        waits.append(timeout)
+        return wait(things, timeout)
+
+    monkeypatch.setattr(local, "wait", counted)
+    running.close(0.2)
+    assert len(waits) == 1
 
 
 def test_a_process_that_leaves_after_a_job_is_replaced_and_nothing_is_counted_as_crashed(

@@ -24,8 +24,9 @@ NICENESS = 5
 
 def main() -> None:
     """Predict one dataset after the other until standard input comes to its end."""
-    # Ctrl-C reaches every process of a terminal; only the worker decides when this one stops.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Both may reach every process at once; only the worker decides when this one stops.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(lines,), name="orders", daemon=True).start()
     config = PredictorConfig.model_validate_json(lines.get())

@@ -143,10 +143,12 @@ class Predicting(Beside):
                 logger.warning("prediction did not stop, its process is killed", prediction_id=ref.id)
                 return self._let_go(ref)
         self._busy_until = time.monotonic() + IDLE_SECONDS
-        if not is_done:
-            self._end_child()
-            self._crashed(ref, causes.runner_died(child.how_it_died))
-        return None
+        if is_done:
+            return None
+        if self._stop.is_set():  # What ends this worker may have ended its process too: nothing is to blame.
+            return self._let_go(ref)
+        self._end_child()
+        return self._crashed(ref, causes.runner_died(child.how_it_died))
 
     def _living_child(self) -> Child:
         if self._child is not None and not self._child.is_alive:

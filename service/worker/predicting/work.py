@@ -32,7 +32,7 @@ logger = structlog.get_logger(__name__)
 REPORT_SECONDS = 0.5
 RETRY_SECONDS = 1.0
 """Time between two tries while the database is busy."""
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "bad_alloc")
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
 Read = TypeVar("Read")
 
 
@@ -67,8 +67,9 @@ class PredictionWork:
             self._told(ref, lambda session: attempts.fail(session, ref, error=failure))
 
     def _predict(self, ref: PredictionRef, start: Start) -> None:
+        # Outside of the bound, which counts mapped files as memory: a dataset may be larger than what a prediction takes.
+        frame = open_dataset(self._datasets.folder(start.dataset_digest))
         with memory.limited(self._config.memory_bytes):
-            frame = open_dataset(self._datasets.folder(start.dataset_digest))
             predictor = predictor_of(JobSpec.from_text(start.spec), start.parameters)
             table = TablePredictor(predictor, frame, keep=start.keep)
             failpoints.hit("prediction_begun")
@@ -156,7 +157,7 @@ def _described(error: Exception) -> dict[str, str]:
     if isinstance(error, ServiceError):
         return {"code": error.code, "message": error.message, "hint": error.hint}
     logger.error("prediction failed unexpectedly", exc_info=error)
-    if isinstance(error, MemoryError) or any(words in str(error) for words in _OUT_OF_MEMORY):
+    if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _OUT_OF_MEMORY):
         hint = "Ask the operator for more: FITD_LIMITS__MAX_TRAINING_BYTES."
         return {"code": "out_of_memory", "message": "The prediction ran out of memory.", "hint": hint}
     message = f"The prediction broke with {type(error).__name__}: {str(error)[:500]}"
