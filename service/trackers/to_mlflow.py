@@ -59,6 +59,8 @@ _STATES = {
 }
 _FOR_EVER = frozenset({"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE", "BAD_REQUEST"})
 """Answers about a run that are the same however often one asks."""
+_STORE_TRIES = 5
+"""Failures in a row after which the place of the files holds up nothing any more, until it takes one again."""
 ID = "fitd.id"
 """The tag by which a run is found again."""
 
@@ -94,6 +96,7 @@ class Mlflow:
         self.wants_extras = artifacts
         self._uri = uri
         self._experiment_name = experiment
+        self._not_stored = 0
 
     @functools.cached_property
     def _client(self) -> "MlflowClient":
@@ -234,10 +237,19 @@ class Mlflow:
                     with _translated():
                         self._client.log_artifact(run, str(path))
                 except (SinkRefused, SinkAway) as error:
-                    if isinstance(error, SinkAway) and not _is_of_here(error.__cause__):
+                    if isinstance(error, SinkAway) and self._is_awaited(error.__cause__):
                         raise
                     about = {"tracker": self.name, "run": run, "file": name}
                     logger.warning("a file is not stored", **about, reason=str(error))
+                else:
+                    self._not_stored = 0
+
+    def _is_awaited(self, cause: BaseException | None) -> bool:
+        """Tell whether to try the place of the files again: the server itself has answered just before."""
+        if _is_of_here(cause):
+            return False
+        self._not_stored += 1
+        return self._not_stored < _STORE_TRIES
 
 
 def _is_of_here(cause: BaseException | None) -> bool:

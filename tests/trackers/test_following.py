@@ -237,6 +237,22 @@ def test_files_that_cannot_be_stored_hold_up_nothing(
     assert "a file is not stored" in capsys.readouterr().out
 
 
+def test_a_place_for_files_that_never_answers_holds_up_nothing_for_long(
+    ledger: Ledger, mlflow_uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("service.trackers.to_mlflow._STORE_TRIES", 2)
+    client_of(mlflow_uri).create_experiment("away", artifact_location="http://127.0.0.1:9/files")
+    sink = Mlflow(mlflow_uri, experiment="away", artifacts=True)
+    ledger.switch_on(sink)
+    ledger.finish(ledger.running(), SUCCEEDED, progress(1, 2))
+    follower = ledger.follower(sink)
+    with pytest.raises(SinkAway):
+        follower.turn()
+    told_to_the_end(follower)
+    assert run_of(sink, mlflow_uri).info.status == "FINISHED"
+    assert capsys.readouterr().out.count("a file is not stored") == 2
+
+
 def test_a_sweep_is_the_parent_of_its_trials(
     ledger: Ledger, board: TensorBoard, mlflow: Mlflow, mlflow_uri: str, tmp_path: Path
 ) -> None:
