@@ -92,7 +92,7 @@ def test_a_dataset_stays_while_a_sweep_needs_it_although_no_job_does(house: Hous
     for ref in desk.claim(9):
         desk.train(ref)
     settings = house.with_rules(datasets_days=1e-9)
-    survey = sweeper._Survey(now(), {}, [], [], [], [needed.seq, other.seq])
+    survey = sweeper._Survey(now(), {}, [], [], [], [needed.seq, other.seq], [])
     with house.database.read() as session:
         assert sweep_expiry.sweep_that_needs(session, needed.id) == sweep_id
         assert sweep_expiry.sweep_that_needs(session, other.id) is None
