@@ -228,6 +228,7 @@ def signal_below_worker(service: Service) -> None:
         os.kill(pid, signal.SIGTERM)
 
 
+@pytest.mark.timeout(300)
 def test_rolling_restarts_repeat_no_epoch(own_service: Start, single: Service) -> None:
     service = own_service(FITD_SLOTS="1")  # Checkpoints only when it is stopped.
     job = service.submit(demanding(1500), wait=0)
