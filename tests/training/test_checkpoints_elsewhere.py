@@ -333,7 +333,8 @@ def test_every_part_is_needed() -> None:
     state = from_bytes(data).state
     paths = [(name,) for name in state] + [("training", name) for name in state["training"]]
     # Without the name of an engine it is one of a version that had no other than `eager`.
-    unused = {("training", "augmenter"), ("training", "watch"), ("engine",)}
+    # The preparation is for predictions from the checkpoint; the training fits it again, as after those without it.
+    unused = {("training", "augmenter"), ("training", "watch"), ("engine",), ("preparation",)}
     for path in [*paths, ("randomness", "python"), ("training", "network", "0.weight")]:
         if path not in unused:
             with pytest.raises(CheckpointUnusable):
