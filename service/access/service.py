@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from service.access import repository
 from service.access.orm import ApiKey
 from service.access.scopes import Scope
-from service.db import now
+from service.db import drawn_id, now
 from service.exceptions import InvalidRequest, KeyNotFound, Problem
 
 __all__ = ["MAX_BOUND", "NewKey", "create", "digest_of", "revoke", "state_of"]
@@ -63,7 +63,7 @@ def create(session: Session, wanted: NewKey) -> tuple[ApiKey, str]:
     secret = PREFIX + base64.urlsafe_b64encode(secrets.token_bytes(SECRET_BYTES)).decode().rstrip("=")
     days = wanted.expires_in_days
     key = ApiKey(
-        id="key_" + base64.b32encode(secrets.token_bytes(15)).decode().lower(),
+        id=drawn_id("key"),
         name=wanted.name,
         owner=wanted.owner,
         digest=digest_of(secret.encode()),

@@ -1,6 +1,6 @@
 """Batch predictions: submit, list, get, cancel, delete, and download the result."""
 
-import time
+import functools
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +19,14 @@ from service.api.prediction_files import ENDINGS, PARQUET, parts, pieces, span_o
 from service.api.prediction_schemas import BatchPrediction, BatchPredictionList
 from service.api.prediction_views import prediction_view
 from service.api.problems import documented
-from service.api.submissions import MAX_WAIT_SECONDS, IdempotencyKey, Prefer, accepted_view, preferred_wait
+from service.api.submissions import (
+    MAX_WAIT_SECONDS,
+    IdempotencyKey,
+    Prefer,
+    accepted_view,
+    end_awaited,
+    preferred_wait,
+)
 from service.api.views import json_response
 from service.db import after_commit
 from service.doorbell import JOB_CHANGED, JOB_QUEUED
@@ -86,12 +93,8 @@ def _submit(running: Context, caller: Caller, body: bytes, key: str | None) -> s
 
 async def _when_ended(running: Context, owner: str, prediction_id: str, seconds: float) -> dict[str, Any]:
     """Give the view once the prediction has ended, or as it is after the time given."""
-    until = time.monotonic() + seconds
-    with running.changes.of(prediction_id, end_only=True) as news:
-        while seconds and time.monotonic() < until and not running.changes.stopping:
-            if await run_in_threadpool(_has_ended, running, owner, prediction_id):
-                break
-            await news.wait(until)
+    ended = functools.partial(_has_ended, running, owner, prediction_id)
+    await end_awaited(running, prediction_id, seconds, has_ended=ended, end_only=True)
     return await run_in_threadpool(_view, running, owner, prediction_id)
 
 

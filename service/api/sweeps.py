@@ -1,7 +1,7 @@
 """Sweeps: submit, list, get, delete, and ask for all of one's jobs to stop, to pause and to go on."""
 
 import contextlib
-import time
+import functools
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -15,7 +15,14 @@ from service.api.context import Calling, Context, Owner, Running, bounds_of
 from service.api.keyring import Caller
 from service.api.pages import fitting, listed
 from service.api.problems import documented
-from service.api.submissions import MAX_WAIT_SECONDS, IdempotencyKey, Prefer, accepted_view, preferred_wait
+from service.api.submissions import (
+    MAX_WAIT_SECONDS,
+    IdempotencyKey,
+    Prefer,
+    accepted_view,
+    end_awaited,
+    preferred_wait,
+)
 from service.api.sweep_schemas import Sweep as SweepOut
 from service.api.sweep_schemas import SweepList
 from service.api.sweep_views import sweep_view, sweep_views
@@ -100,12 +107,8 @@ def _advance(running: Context, sweep_id: str) -> None:
 
 async def _when_ended(running: Context, owner: str, sweep_id: str, seconds: float) -> dict[str, Any]:
     """Give the sweep's view once it has ended, or as it is after the time given."""
-    until = time.monotonic() + seconds
-    with running.changes.of(sweep_id) as news:
-        while seconds and time.monotonic() < until and not running.changes.stopping:
-            if await run_in_threadpool(_has_ended, running, owner, sweep_id):
-                break
-            await news.wait(until)
+    ended = functools.partial(_has_ended, running, owner, sweep_id)
+    await end_awaited(running, sweep_id, seconds, has_ended=ended)
     return await run_in_threadpool(_view, running, owner, sweep_id)
 
 

@@ -1,14 +1,12 @@
 """What callers can do with datasets. Nothing here commits: whoever opened the session does."""
 
-import base64
-import secrets
 from collections.abc import Sequence
 
 from sqlalchemy.orm import Session
 
 from service.datasets import repository
 from service.datasets.orm import Dataset
-from service.db import now
+from service.db import drawn_id, now
 from service.exceptions import DatasetNotFound, InvalidRequest, Problem
 from service.spec.schema import Schema
 from service.tables.files import Manifest
@@ -39,7 +37,7 @@ def register(session: Session, manifest: Manifest, *, owner: str, name: str | No
     if before is not None:
         return before, False
     dataset = Dataset(
-        id=_new_id(),
+        id=drawn_id("ds"),
         owner=owner,
         name=name,
         digest=manifest.digest,
@@ -51,10 +49,6 @@ def register(session: Session, manifest: Manifest, *, owner: str, name: str | No
         created_at=now(),
     )
     return repository.insert(session, dataset, schema=manifest.table.model_dump_json()), True
-
-
-def _new_id() -> str:
-    return "ds_" + base64.b32encode(secrets.token_bytes(15)).decode().lower()
 
 
 def get(session: Session, dataset_id: str, *, owner: str, keep: bool = False) -> Dataset:

@@ -1,11 +1,13 @@
 """What all tables share: their base, and the type of a moment."""
 
+import base64
+import secrets
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from sqlalchemy import orm
 
-__all__ = ["Base", "UtcDateTime", "now"]
+__all__ = ["Base", "UtcDateTime", "drawn_id", "now"]
 
 
 class Base(orm.DeclarativeBase):
@@ -44,3 +46,8 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
 def now() -> datetime:
     """Tell the time, in UTC. For people only: nothing is decided by wall clocks."""
     return datetime.now(UTC)
+
+
+def drawn_id(kind: str) -> str:
+    """Draw an id that nothing else has: 120 random bits behind the kind, as in `job_…`."""
+    return f"{kind}_{base64.b32encode(secrets.token_bytes(15)).decode().lower()}"

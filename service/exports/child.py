@@ -5,12 +5,10 @@ What it has to say it leaves in the order's folder: the file and its report, or 
 """
 
 import os
-import resource
 import sys
-import threading
 import time
-from pathlib import Path
 
+from service.budgeted import hold_to, ordered
 from service.exceptions import ExportFailed, ExportNotAvailable
 from service.exports.formats import ExportFormat
 from service.exports.orders import FILE, PARAMETERS, REFUSAL, REPORT, SPEC, ExportOrder, Refusal
@@ -36,17 +34,30 @@ def main() -> int:
     Returns:
         The exit code: 0, or one of this module's.
     """
-    order = ExportOrder.model_validate_json(_first_line())
-    threading.Thread(target=_end_with_parent, name="lifeline", daemon=True).start()
+    order = ExportOrder.model_validate_json(ordered(abandoned=FAILED))
     os.nice(5)
     # Imported before the limits are set: what the libraries themselves take is no part of the budget.
-    from service.exports.making import write_program
-    from service.exports.subject import Subject
+    import service.exports.making
+    import service.exports.subject  # noqa: F401
 
     if order.format == ExportFormat.ONNX:
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
-    _limit(order)
+    # What loading the libraries has taken does not count.
+    hold_to(seconds=time.process_time() + order.seconds, memory_bytes=order.memory_bytes)
+    try:
+        return _make(order)
+    except Exception as error:
+        # torch says it with a RuntimeError.
+        if is_of_memory(error):
+            return OUT_OF_MEMORY
+        raise
+
+
+def _make(order: ExportOrder) -> int:
+    from service.exports.making import write_program
+    from service.exports.subject import Subject
+
     subject = Subject(
         id=order.id,
         title=order.title,
@@ -64,39 +75,8 @@ def main() -> int:
         refusal = Refusal(is_failure=is_failure, message=error.message, hint=error.hint)
         (order.folder / REFUSAL).write_text(refusal.model_dump_json(), "utf-8")
         return REFUSED
-    except Exception as error:
-        # torch says it with a RuntimeError.
-        if is_of_memory(error):
-            return OUT_OF_MEMORY
-        raise
     (order.folder / REPORT).write_text(report.model_dump_json(), "utf-8")
     return 0
-
-
-def _first_line() -> bytes:
-    """Read up to the line's end and not further: `sys.stdin` would hold a lock that nobody may wait for at the end."""
-    line = bytearray()
-    while not line.endswith(b"\n"):
-        line += os.read(0, 1) or b"\n"
-    return bytes(line)
-
-
-def _end_with_parent() -> None:
-    """End when nobody waits for the answer any more: then standard input comes to its end."""
-    while os.read(0, 1024):
-        pass
-    os._exit(FAILED)
-
-
-def _limit(order: ExportOrder) -> None:
-    # What loading the libraries has taken does not count.
-    seconds = int(time.process_time() + order.seconds) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
-        limit = pages * resource.getpagesize() + order.memory_bytes
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ _SAID = (
     "out of memory",
     "failed to allocate memory",
     "bad_alloc",
+    # What CPython says of an extension that could not even allocate its error.
+    "error return without exception set",
 )
 """What libraries say that raise errors of their own: torch, onnxruntime and what is beneath them."""
 

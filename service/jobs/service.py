@@ -1,9 +1,7 @@
 """What callers can do with jobs. Nothing here commits: whoever opened the session does."""
 
-import base64
 import contextlib
 import hashlib
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from service.datasets import service as datasets
-from service.db import now
+from service.db import drawn_id, now
 from service.exceptions import (
     CheckpointNotFound,
     DatasetNotFound,
@@ -213,7 +211,7 @@ def repeated(session: Session, *, owner: str, key: str, digest: str) -> Job | No
 
 def new_id() -> str:
     """Draw the id of a job."""
-    return "job_" + base64.b32encode(secrets.token_bytes(15)).decode().lower()
+    return drawn_id("job")
 
 
 def get(session: Session, job_id: str, *, owner: str, hold: bool = False) -> Job:

@@ -1,9 +1,7 @@
 """What callers can do with batch predictions. Nothing here commits: whoever opened the session does."""
 
-import base64
 import contextlib
 import hashlib
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from service.datasets import service as datasets
-from service.db import now
+from service.db import drawn_id, now
 from service.exceptions import (
     DatasetNotFound,
     IdempotencyConflict,
@@ -177,7 +175,7 @@ def submit(
 def _row(prepared: Prepared, *, owner: str, idempotency_key: str | None) -> Prediction:
     source = prepared.source
     return Prediction(
-        id="pred_" + base64.b32encode(secrets.token_bytes(15)).decode().lower(),
+        id=drawn_id("pred"),
         owner=owner,
         idempotency_key=idempotency_key,
         request_digest=prepared.digest,

@@ -1,13 +1,11 @@
 """What callers can do with registered models. Nothing here commits: whoever opened the session does."""
 
-import base64
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
-from service.db import now
+from service.db import drawn_id, now
 from service.exceptions import InvalidRequest, ModelInUse, ModelNotFound, Problem
 from service.registry import repository
 from service.registry.fits import NewVersion
@@ -113,7 +111,7 @@ def _added(session: Session, model: Model, asked: Registration, new: NewVersion)
     repository.add_artifact(session, new.artifact)
     model.newest += 1
     version = ModelVersion(
-        id=_new_id(),
+        id=drawn_id("model"),
         model_seq=model.seq,
         number=model.newest,
         job_id=asked.job_id,
@@ -128,10 +126,6 @@ def _added(session: Session, model: Model, asked: Registration, new: NewVersion)
     )
     repository.add_version(session, version)
     return version
-
-
-def _new_id() -> str:
-    return "model_" + base64.b32encode(secrets.token_bytes(15)).decode().lower()
 
 
 def _check_aliases(session: Session, model: Model) -> None:

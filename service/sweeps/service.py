@@ -3,16 +3,14 @@
 A verb changes the sweep's own row alone; `advancing` then does with its jobs what the row says.
 """
 
-import base64
 import contextlib
 import hashlib
-import secrets
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from service.db import now
+from service.db import drawn_id, now
 from service.exceptions import IdempotencyConflict, InvalidRequest, Problem, StateConflict, SweepNotFound
 from service.jobs import quotas
 from service.sweeps import expiry, lifecycle, repository
@@ -55,7 +53,7 @@ def submit(
             return _repeated(known, digest)
     quotas.check(session, owner=owner, bounds=bounds)
     sweep = Sweep(
-        id="sweep_" + base64.b32encode(secrets.token_bytes(15)).decode().lower(),
+        id=drawn_id("sweep"),
         owner=owner,
         name=spec.name,
         idempotency_key=idempotency_key,

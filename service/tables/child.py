@@ -6,15 +6,13 @@ What it has to say it leaves in the order's folder: the manifest, or a refusal. 
 
 import errno
 import os
-import resource
 import sys
-import threading
-from pathlib import Path
 
 from pydantic import BaseModel
 
+from service.budgeted import hold_to, ordered
 from service.exceptions import DatasetTooLarge, InvalidDataset, Problem
-from service.tables.orders import Budget, ReadOrder
+from service.tables.orders import ReadOrder
 
 __all__ = ["DISK_FULL", "ENVIRONMENT", "FAILED", "OUT_OF_MEMORY", "REFUSAL", "REFUSED", "Refusal", "main"]
 
@@ -53,12 +51,13 @@ def main() -> int:
     Returns:
         The exit code: 0, or one of this module's.
     """
-    order = ReadOrder.model_validate_json(_first_line())
-    threading.Thread(target=_end_with_parent, name="lifeline", daemon=True).start()
+    order = ReadOrder.model_validate_json(ordered(abandoned=FAILED))
     # Imported before the limits are set: what the libraries themselves take is no part of the budget.
     from service.tables.reading import read_table
 
-    _limit(order)
+    # Address space counts, so the mapping of an Arrow file is added to it.
+    mapped = order.source.stat().st_size if order.options.format == "arrow" else 0
+    hold_to(seconds=order.budget.seconds, memory_bytes=order.budget.memory_bytes + mapped)
     try:
         read_table(order)
     except (InvalidDataset, DatasetTooLarge) as error:
@@ -75,34 +74,6 @@ def main() -> int:
             return DISK_FULL
         raise
     return 0
-
-
-def _first_line() -> bytes:
-    """Read up to the line's end and not further: `sys.stdin` would hold a lock that nobody may wait for at the end."""
-    line = bytearray()
-    while not line.endswith(b"\n"):
-        line += os.read(0, 1) or b"\n"
-    return bytes(line)
-
-
-def _end_with_parent() -> None:
-    """End when nobody waits for the answer any more: then standard input comes to its end."""
-    while os.read(0, 1024):
-        pass
-    os._exit(FAILED)
-
-
-def _limit(order: ReadOrder) -> None:
-    """Hold this process to its budget. Address space counts, so the mapping of an Arrow file is added to it."""
-    budget: Budget = order.budget
-    seconds = int(budget.seconds) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":
-        mapped = order.source.stat().st_size if order.options.format == "arrow" else 0
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
-        limit = pages * resource.getpagesize() + budget.memory_bytes + mapped
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 if __name__ == "__main__":

@@ -1,32 +1,27 @@
 """A relay in front of the service that cuts connections, as networks do."""
 
-import contextlib
 import socket
 import threading
 from multiprocessing.connection import wait
-from types import TracebackType
-from typing import Self
+
+from tests.relay import Relay
 
 __all__ = ["CuttingRelay"]
 
 
-class CuttingRelay:
+class CuttingRelay(Relay):
     """Passes everything on, and cuts a connection when it is told to.
 
     Attributes:
-        port: Where it listens.
         cuts: How many connections it has cut.
     """
 
     def __init__(self, port: int) -> None:
-        self._server = ("127.0.0.1", port)
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listening.getsockname()[1])
         self._lock = threading.Lock()
         self._lost: list[bytes] = []
         self._sizes: list[int] = []
         self.cuts = 0
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__(port)
 
     @property
     def url(self) -> str:
@@ -42,32 +37,25 @@ class CuttingRelay:
         with self._lock:
             self._sizes.extend(sizes)
 
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listening.accept()
-                threading.Thread(target=self._relay, args=(client,), daemon=True).start()
-
-    def _relay(self, client: socket.socket) -> None:
-        with client, socket.create_connection(self._server) as server, contextlib.suppress(OSError):
-            losing, left = False, None
-            while True:
-                for source in wait([client, server]):
-                    assert isinstance(source, socket.socket)
-                    data = source.recv(65536)
-                    if not data:
-                        return
-                    if source is client:
-                        losing = losing or self._is_lost(data)
-                        left = self._next_size() if b"/events" in data else left
-                        server.sendall(data)
-                    elif losing or (left is not None and len(data) > left):
-                        client.sendall(b"" if losing else data[:left])
-                        self.cuts += 1
-                        return
-                    else:
-                        left = None if left is None else left - len(data)
-                        client.sendall(data)
+    def relay(self, client: socket.socket, server: socket.socket) -> None:
+        losing, left = False, None
+        while True:
+            for source in wait([client, server]):
+                assert isinstance(source, socket.socket)
+                data = source.recv(65536)
+                if not data:
+                    return
+                if source is client:
+                    losing = losing or self._is_lost(data)
+                    left = self._next_size() if b"/events" in data else left
+                    server.sendall(data)
+                elif losing or (left is not None and len(data) > left):
+                    client.sendall(b"" if losing else data[:left])
+                    self.cuts += 1
+                    return
+                else:
+                    left = None if left is None else left - len(data)
+                    client.sendall(data)
 
     def _next_size(self) -> int | None:
         with self._lock:
@@ -79,11 +67,3 @@ class CuttingRelay:
             if found is not None:
                 self._lost.remove(found)
             return found is not None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._listening.close()

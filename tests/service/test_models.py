@@ -11,24 +11,9 @@ import pytest
 
 from tests.conftest import TUTORIAL
 from tests.inline import Inline
+from tests.serving.models import CLASSES_JOB
 
 SHORT: dict[str, Any] = {**TUTORIAL, "training": {"epochs": 30, "seed": 0}}
-CLASSES: dict[str, Any] = {
-    "data": {
-        "type": "inline",
-        "columns": {
-            "x": [0.0, 0.1, 0.9, 1.0] * 8,
-            "color": ["red", "blue", None, "red"] * 8,
-            "big": [0, 0, 1, 1] * 8,
-        },
-        "target": "big",
-    },
-    "preprocessing": {"missing": "most_frequent"},
-    "model": {"type": "logistic"},
-    "loss": {"type": "BCEWithLogitsLoss"},
-    "optimizer": {"type": "Adam", "lr": 0.1},
-    "training": {"epochs": 20, "seed": 0},
-}
 
 
 def name_of_its_own() -> str:
@@ -199,7 +184,7 @@ def test_a_version_outlives_its_job_and_its_dataset(service: Inline) -> None:
 
 
 def test_categories_classes_and_groups_are_described(service: Inline) -> None:
-    version = register(service, name_of_its_own(), service.submit(CLASSES)["id"])
+    version = register(service, name_of_its_own(), service.submit(CLASSES_JOB)["id"])
     assert version["inputs"] == [
         {"name": "x", "kind": "number", "missing": False},
         {"name": "color", "kind": "category", "categories": ["blue", "red"], "missing": True},
