@@ -153,7 +153,8 @@ def test_rows_to_predict_and_predictions_come_in_every_form(service: Service) ->
     table = arrow({"x": [1.0, None], "z": [1.0, 1.0]})
     told = problem(service.client.post(path, content=table, headers=wrong), 422, "column_mismatch")
     assert (told["errors"][0]["code"], told["errors"][0]["pointer"]) == ("missing_values", "/columns/x/1")
-    problem(service.client.post(path, content=as_json, headers={"Accept": "text/csv"}), 406, "not_acceptable")
+    told = {"Content-Type": "application/json", "Accept": "image/png"}
+    problem(service.client.post(path, content=as_json, headers=told), 406, "not_acceptable")
 
 
 def test_many_rows_to_predict_are_answered_by_row(service: Service) -> None:

@@ -176,7 +176,7 @@ def hosts(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) ->
 def processes(host: Service) -> list[int]:
     """List all processes of a host, the supervisor first."""
     worker = host.pid_of("worker")
-    return [host.process.pid, *host.children(), *host.children(worker)]
+    return [host.process.pid, *host.children(), *host.children(worker), *host.runner_pids()]
 
 
 def send(pids: list[int], number: signal.Signals) -> None:
