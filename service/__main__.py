@@ -203,10 +203,14 @@ def _api(settings: "Settings", options: argparse.Namespace) -> int:
 
 def _worker(settings: "Settings", _options: argparse.Namespace) -> int:
     from service.trackers.sinks import check
-    from service.worker.dispatcher import run_worker
+    from service.worker import nursery
 
     check(settings)
+    # What the runners need takes longest to load: it is begun before this process loads its own.
+    nursery.load(threads=settings.threads)
     _check_schema(settings)
+    from service.worker.dispatcher import run_worker
+
     run_worker(settings)
     return 0
 

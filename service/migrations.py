@@ -1,17 +1,23 @@
 """The database's schema: brought up to date by Alembic, and checked before anybody relies on it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
-from alembic import command
 from service.db import Database
 from service.exceptions import DatabaseNotReady
 
-__all__ = ["check_schema", "downgrade", "head", "migrate", "schema_is_current"]
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+__all__ = ["HEAD", "check_schema", "downgrade", "migrate", "schema_is_current"]
+
+HEAD = "0009"
+"""The schema that this version needs: the newest revision in `alembic/versions`. Each process compares it with the
+database's when it starts, and only the one that has to migrate loads Alembic, which takes longer than all the rest.
+"""
+_VERSIONS = sa.table("alembic_version", sa.column("version_num", sa.String))
 
 
 def _script_location() -> Path:
@@ -21,7 +27,9 @@ def _script_location() -> Path:
     return packaged if packaged.is_dir() else here.parent / "alembic"
 
 
-def _config(connection: sa.Connection | None = None) -> Config:
+def _config(connection: sa.Connection | None = None) -> "Config":
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(_script_location()).replace("%", "%%"))
     config.attributes["connection"] = connection
@@ -35,6 +43,8 @@ def migrate(database: Database) -> None:
         DatabaseNotReady: The schema was made by a newer version.
     """
     if not schema_is_current(database):
+        from alembic import command
+
         with database.migration() as connection:
             _refuse_newer(connection)
             command.upgrade(_config(connection), "head")
@@ -42,7 +52,9 @@ def migrate(database: Database) -> None:
 
 def _refuse_newer(connection: sa.Connection) -> None:
     """Make sure that this version knows the schema that is there."""
-    found = MigrationContext.configure(connection).get_current_revision()
+    from alembic.script import ScriptDirectory
+
+    found = _revision(connection)
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     if found is not None and found not in known:
         message = f"The database has the schema {found}, which this version of fitd does not know."
@@ -51,6 +63,8 @@ def _refuse_newer(connection: sa.Connection) -> None:
 
 def downgrade(database: Database, revision: str) -> None:
     """Take the schema back to an older revision; `base` empties it."""
+    from alembic import command
+
     with database.migration() as connection:
         command.downgrade(_config(connection), revision)
 
@@ -58,12 +72,14 @@ def downgrade(database: Database, revision: str) -> None:
 def schema_is_current(database: Database) -> bool:
     """Tell whether the schema is the one that this version needs."""
     with database.engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision() == head()
+        return _revision(connection) == HEAD
 
 
-def head() -> str:
-    """Name the schema that this version needs."""
-    return ScriptDirectory.from_config(_config()).get_current_head() or ""
+def _revision(connection: sa.Connection) -> str | None:
+    """Name the schema that is there; None where there is none."""
+    if not sa.inspect(connection).has_table(_VERSIONS.name):
+        return None
+    return connection.scalar(sa.select(_VERSIONS.c.version_num))
 
 
 def check_schema(database: Database) -> None:

@@ -7,12 +7,13 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from service import migrations
 from service.db import Base, Database
 from service.exceptions import DatabaseNotReady
 from service.jobs import orm
-from tests.conftest import SYSTEMS
+from tests.conftest import ROOT, SYSTEMS
 from tests.worker.runners import migrates
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -30,6 +31,10 @@ SCHEMA_QUERIES = {
             FROM information_schema.columns WHERE table_schema = 'public'
     """,
 }
+
+
+def test_the_head_that_is_told_is_the_newest_revision() -> None:
+    assert ScriptDirectory(str(ROOT / "alembic")).get_current_head() == migrations.HEAD
 
 
 def schema_of(database: Database) -> set[tuple[str, str]]:

@@ -88,7 +88,7 @@ class _Backup:
         damaged = [file.path for file in files if self._written[file.path] not in ("", file.sha256)]
         made = BackupManifest(
             fitd=__version__,
-            schema_revision=migrations.head(),
+            schema_revision=migrations.HEAD,
             system=database.engine.dialect.name,
             taken_at=taken_at,
             rows=counted,

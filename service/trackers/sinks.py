@@ -3,10 +3,13 @@
 import hashlib
 from collections.abc import Collection, Iterator
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from service.exceptions import StartupFailed
 from service.settings import Settings
-from service.trackers.sink import Sink
+
+if TYPE_CHECKING:
+    from service.trackers.sink import Sink
 
 __all__ = ["check", "sinks", "switched_on"]
 
@@ -45,7 +48,7 @@ def check(settings: Settings) -> None:
 VARIABLES = {"mlflow": "MLFLOW_URI", "tensorboard": "TENSORBOARD_DIR"}
 
 
-def sinks(settings: Settings, *, only: Collection[str]) -> Iterator[Sink]:
+def sinks(settings: Settings, *, only: Collection[str]) -> Iterator["Sink"]:
     """Make the trackers that are switched on. Their libraries are loaded, or will be: not in a process that is to stay small.
 
     Args:

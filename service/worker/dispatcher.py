@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import os
 import secrets
 import signal
 import socket
@@ -25,7 +24,7 @@ from service.retention.keeper import Keeper
 from service.settings import Settings
 from service.sweeps.advancing import Advancer
 from service.trackers.keeper import Tracking
-from service.worker import entry
+from service.worker import entry, nursery
 from service.worker.executor import Assignment, Executor, Exit, ExitKind
 from service.worker.leases import LeaseWatch
 from service.worker.local import LocalExecutor
@@ -273,8 +272,7 @@ class Dispatcher:
 
 def run_worker(settings: Settings) -> None:
     """Run a worker in this process until SIGTERM or SIGINT."""
-    # Inherited by the runners, whose NumPy reads it when it is loaded: torch's own setting does not reach it.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(settings.threads))
+    nursery.load(threads=settings.threads)
     failpoints.arm(settings.failpoints_dir)
     stop, wake = socket.socketpair()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -15,7 +15,7 @@ import structlog
 from service.jobs.attempts import JobRef
 from service.worker.executor import Assignment, Exit, ExitKind, Resources
 from service.worker.messages import Done, Drain, GiveWay, Ready, Run
-from service.worker.nursery import Nursery
+from service.worker.nursery import PRELOADED, Nursery
 
 __all__ = ["LocalExecutor"]
 
@@ -57,7 +57,7 @@ class LocalExecutor:
         slots: int,
         target: Callable[..., None],
         arguments: tuple[Any, ...],
-        preload: str = "service.worker.preloaded",
+        preload: str = PRELOADED,
     ) -> None:
         """Start the first processes; `poll` starts the rest as they get warm.
 

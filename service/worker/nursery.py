@@ -2,17 +2,19 @@
 
 import contextlib
 import multiprocessing
+import os
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
 import structlog
 
-__all__ = ["Newborn", "Nursery"]
+__all__ = ["PRELOADED", "Newborn", "Nursery", "load"]
 
 logger = structlog.get_logger(__name__)
 
@@ -20,8 +22,23 @@ logger = structlog.get_logger(__name__)
 _CONTEXT = multiprocessing.get_context("forkserver")
 STEADFAST = "service.worker.steadfast"
 """Loaded first: what comes after it takes seconds."""
+PRELOADED = "service.worker.preloaded"
+"""What all runners need."""
 RETRY_SECONDS = 1.0
 """After a start that failed, the next is not tried sooner than this."""
+
+
+def load(preload: str = PRELOADED, *, threads: int = 1) -> None:
+    """Begin to load what processes are forked with, unless that is under way: it takes seconds, in a process of its own.
+
+    Args:
+        preload: A module that is imported once, before the first fork.
+        threads: Of NumPy's products, in all that are forked: it is read when NumPy is loaded.
+    """
+    # Inherited by the runners: torch's own setting does not reach NumPy.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(threads))
+    _CONTEXT.set_forkserver_preload([STEADFAST, preload])
+    forkserver.ensure_running()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +60,7 @@ class Nursery:
             arguments: Picklable.
             preload: A module that is imported once, before the first fork.
         """
-        _CONTEXT.set_forkserver_preload([STEADFAST, preload])
+        load(preload)
         self._target = target
         self._arguments = arguments
         self._lock = threading.Lock()

@@ -56,7 +56,8 @@ def environment_of(device: str, threads: int, *, together: int = 1) -> dict[str,
     return {
         **beside,
         "fitd": __version__,
-        "torch": torch.__version__,
+        # Plain text: whoever reads torch's own kind of text from a pipe would load torch for it.
+        "torch": str(torch.__version__),
         "device": device,
         "threads": threads,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),

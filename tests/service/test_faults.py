@@ -64,6 +64,15 @@ def kill_runner(service: Service, how: signal.Signals = signal.SIGKILL) -> None:
     os.kill(pid, how)
 
 
+def test_a_worker_holds_no_torch_itself(single: Service, tutorial: dict[str, Any]) -> None:
+    """It would take seconds at each start, and memory: only what trains needs it."""
+    assert single.submit(tutorial)["status"] == "succeeded"
+    mapped = [
+        Path(f"/proc/{pid}/maps").read_text() for pid in (single.pid_of("worker"), *single.runner_pids())
+    ]
+    assert ["libtorch" in one for one in mapped] == [False, True]
+
+
 def test_a_killed_runner_is_noticed_and_its_job_runs_again(single: Service, tutorial: dict[str, Any]) -> None:
     service = single
     undisturbed = service.submit(long_job(tutorial))["id"]
