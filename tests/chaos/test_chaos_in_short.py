@@ -1,4 +1,4 @@
-"""The loops of `make chaos`, a few kills each."""
+"""The loops of `make chaos`, two kills each."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,5 +20,5 @@ def test_a_promise_holds_under_a_few_kills(tmp_path: Path, loop: Loop, database:
     if database == "postgresql" and (missing := what_is_missing()):
         pytest.skip(missing)
     with on_stage(tmp_path, database, seed=4) as stage:
-        found = loop(stage, 5)
+        found = loop(stage, 2)
     assert found.held, found.figures

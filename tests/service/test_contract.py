@@ -42,9 +42,9 @@ def test_committed_openapi_document_is_the_codes_own() -> None:
 # The spec has so many names that walking every keyword of its schema takes hours: specs are drawn at random.
 SPECS = ("submit_job", "validate_job")
 RUNS = {
-    "all but specs": [f"--exclude-operation-id={name}" for name in SPECS] + ["--max-examples=12"],
+    "all but specs": [f"--exclude-operation-id={name}" for name in SPECS] + ["--max-examples=8"],
     "specs": [f"--include-operation-id={name}" for name in SPECS]
-    + ["--phases=examples,fuzzing", "--max-examples=100"],
+    + ["--phases=examples,fuzzing", "--max-examples=60"],
 }
 
 
@@ -89,7 +89,7 @@ def test_schemathesis_finds_no_fault_in_what_is_there(
         """
     )
     named = [f"--include-operation-id={name}" for name in reading()]
-    options = ["--phases=examples,fuzzing", "--max-examples=5"]
+    options = ["--phases=examples,fuzzing", "--max-examples=3"]
     check(world.service, [*named, *options], config=config)
 
 
