@@ -16,6 +16,7 @@ from typing import Any
 import httpx2
 import hypothesis
 import pytest
+import structlog
 
 from service import migrations
 from service.db import Database
@@ -23,6 +24,15 @@ from tests.postgres import PostgresServer, what_is_missing
 
 # As the service trains: with more threads torch adds in another order, and two processes of tests wait for each other.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# As the service logs exceptions. Where rich is installed, structlog would show the local variables of each frame too,
+# and take seconds for those that hold tensors.
+structlog.configure(
+    [
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 # The same cases each time: a push is not refused for what it did not touch. `make explore` draws new ones.
 hypothesis.settings.register_profile("steady", derandomize=True)
@@ -101,10 +111,10 @@ def _on_postgresql(
     request: pytest.FixtureRequest, *, migrated: bool, name: str = "fitd"
 ) -> Iterator[Database]:
     server: PostgresServer = request.getfixturevalue("postgres")
-    url = server.create(migrated=migrated)
+    url = server.lend() if migrated else server.create(migrated=False)
     with contextlib.closing(Database(url)) as database:
         yield database
-    server.drop(url)
+    (server.give_back if migrated else server.drop)(url)
 
 
 SYSTEMS = {"sqlite": _on_sqlite, "postgresql": _on_postgresql}

@@ -30,6 +30,27 @@ SETTINGS = {
     "timezone": "Asia/Kolkata",  # A zone that no test expects, to see that none matters.
 }
 
+_END_OTHERS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+_NUMBER_ANEW = "SELECT setval(oid::regclass, 1, false) FROM pg_class WHERE relkind = 'S'"
+# All that a migration or a test may change; columns by their place, for a table that lost one and got it back.
+_SCHEMA = """
+    SELECT 'column', attrelid::regclass::text, attnum || attname || format_type(atttypid, atttypmod) || attnotnull
+        || coalesce(pg_get_expr(adbin, adrelid), '')
+    FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+    WHERE attnum > 0 AND attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
+    UNION ALL SELECT 'index', indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+    UNION ALL SELECT 'constraint', conrelid::regclass || conname, pg_get_constraintdef(oid)
+    FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+    UNION ALL SELECT 'trigger', tgrelid::regclass || tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+    UNION ALL SELECT 'function', proname, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+    UNION ALL SELECT 'revision', version_num, '' FROM alembic_version
+    ORDER BY 1, 2, 3
+"""
+
 
 def _binaries() -> Path | None:
     """Find the folder with `initdb` and `postgres`."""
@@ -71,6 +92,8 @@ class PostgresServer:
         """
         if missing := what_is_missing():
             raise RuntimeError(missing)
+        self._returned: list[str] = []
+        self._schema: list[tuple[object, ...]] | None = None
         self._binaries = _binaries() or Path()
         self._user = _account()
         self._folder = Path(tempfile.mkdtemp(prefix="fitd-postgres-"))
@@ -143,6 +166,35 @@ class PostgresServer:
             self._make_template()
         self._execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE if migrated else 'template0'}")
         return self.url(name)
+
+    def lend(self) -> str:
+        """Give the URL of a database with the schema in it and no rows; one that was given back before, if there is one.
+
+        To make a database takes far longer than to empty one.
+        """
+        return self._returned.pop() if self._returned else self.create()
+
+    def give_back(self, url: str) -> None:
+        """Empty a lent database for the next one who asks. One whose schema was changed is removed."""
+        import psycopg
+
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(_END_OTHERS)
+            tables = [name for (name,) in connection.execute(_TABLES)]
+            if self._schema is None:
+                with psycopg.connect(self._dsn(TEMPLATE), autocommit=True) as template:
+                    self._schema = template.execute(_SCHEMA).fetchall()
+            is_whole = connection.execute(_SCHEMA).fetchall() == self._schema
+            if is_whole:
+                # Ten times as fast as TRUNCATE, which makes a new file for each table and index.
+                connection.execute("SET session_replication_role = replica")  # Asks for no order of tables.
+                for table in tables:
+                    connection.execute(f"DELETE FROM {table}")  # noqa: S608 - names that the catalog told
+                connection.execute(_NUMBER_ANEW)
+        if is_whole:
+            self._returned.append(url)
+        else:
+            self.drop(url)
 
     def drop(self, url: str) -> None:
         """Remove a database, whoever uses it."""

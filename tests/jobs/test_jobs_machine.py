@@ -231,10 +231,10 @@ def copied(template: Path) -> Iterator[Database]:
 
 @contextmanager
 def created(server: PostgresServer) -> Iterator[Database]:
-    url = server.create()
+    url = server.lend()
     with closing(Database(url)) as database:
         yield database
-    server.drop(url)
+    server.give_back(url)
 
 
 def explore(fresh: Callable[[], AbstractContextManager[Database]], *, examples: int) -> None:
