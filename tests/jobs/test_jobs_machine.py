@@ -261,4 +261,4 @@ def test_whatever_clients_and_workers_do_each_job_has_one_true_history(
 def test_whatever_they_do_on_postgresql_it_has_one_too(
     postgres: PostgresServer, pytestconfig: pytest.Config
 ) -> None:
-    explore(lambda: created(postgres), examples=pytestconfig.getoption("--machine-runs") or 15)
+    explore(lambda: created(postgres), examples=pytestconfig.getoption("--machine-runs") or 8)

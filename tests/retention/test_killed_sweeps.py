@@ -76,7 +76,7 @@ def assert_settled(house: Household, stays: dict[str, Any]) -> None:
 def test_a_sweep_that_is_killed_again_and_again_gets_there(house: Household) -> None:
     stays = furnish(house, 40)
     left, longest = [len(house.ids())], 0.25
-    for _ in range(7):
+    for _ in range(4):
         child = sweeper_of(house)
         assert child.stdout is not None
         child.stdout.readline()
