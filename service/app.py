@@ -48,6 +48,7 @@ from service.api.keyring import Keyring
 from service.api.lane import PredictLane
 from service.api.metrics import RequestMetrics
 from service.api.parameters import no_unknown_parameters
+from service.api.protocol_lane import ProtocolLane
 from service.api.recent import Recent
 from service.api.scoring_schemas import ScoringRequest
 from service.api.tensor_schemas import InferRequest
@@ -107,6 +108,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 def _guard(app: FastAPI, settings: Settings) -> None:
     """Put the middleware around the application: the last added is the first to see a request."""
+    app.add_middleware(ProtocolLane)
     app.add_middleware(PredictLane)
     app.add_middleware(NoNul)
     app.add_middleware(CrossOriginGuard, settings=settings)

@@ -24,7 +24,7 @@ from service.exceptions import ServiceError
 if TYPE_CHECKING:
     from service.inference.predictor import Predicted
 
-__all__ = ["PredictLane"]
+__all__ = ["CountedAs", "PredictLane", "bearer_secret", "plain_headers"]
 
 MOST_BYTES = 16 * 2**10
 """A larger body is no small prediction."""
@@ -35,13 +35,16 @@ _UNUSUAL = frozenset({b"content-encoding", b"transfer-encoding", b"expect"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Route:
+class CountedAs:
     """Stands for the route of the ordinary way, where requests are counted by it."""
 
     path: str
 
 
-_ROUTES = {"jobs": _Route("/v1/jobs/{job_id}/predict"), "models": _Route("/v1/models/{name}/predict")}
+_ROUTES = {
+    "jobs": CountedAs("/v1/jobs/{job_id}/predict"),
+    "models": CountedAs("/v1/models/{name}/predict"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,25 +103,25 @@ def _call_of(scope: Scope) -> _Call | None:
     parts = path.split("/")
     if len(parts) != 5 or parts[1] != "v1" or parts[2] not in _ROUTES:  # noqa: PLR2004 - /v1/{kind}/{name}/predict
         return None
-    headers = _headers(scope["headers"])
+    headers = plain_headers(scope["headers"])
     if headers is None or headers.get(b"content-type") != b"application/json":
         return None
     if headers.get(b"accept", b"*/*") not in _ACCEPTED:
         return None
-    length, secret = headers.get(b"content-length", b""), _secret(headers.get(b"authorization"))
+    length, secret = headers.get(b"content-length", b""), bearer_secret(headers.get(b"authorization"))
     # Eight digits are more than any number that is small enough.
     if not length.isdigit() or len(length) > 8 or int(length) > MOST_BYTES or secret == b"":  # noqa: PLR2004
         return None
     return _Call(parts[2], parts[3], secret, int(length))
 
 
-def _headers(sent: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes] | None:
+def plain_headers(sent: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes] | None:
     """Give the headers by name; None where one is unusual, or comes twice."""
     found = dict(sent)
     return found if len(found) == len(list(sent)) and _UNUSUAL.isdisjoint(found) else None
 
 
-def _secret(header: bytes | None) -> bytes | None:
+def bearer_secret(header: bytes | None) -> bytes | None:
     """Give what stands behind `Bearer`; nothing at all where something else is there."""
     if header is None:
         return None

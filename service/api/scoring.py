@@ -22,7 +22,7 @@ from service.spec.limits import Limits
 if TYPE_CHECKING:
     from service.inference.scoring import AnyPredictor, Table
 
-__all__ = ["router"]
+__all__ = ["router", "scored"]
 
 router = APIRouter(tags=["mlflow scoring"])
 
@@ -101,7 +101,7 @@ async def invocations(
 
     Which model predicts, the parameter `model` says, or the setting `FITD_SCORING_MODEL`.
     """
-    return await _scored(running, owner, request, (model, model_version))
+    return await scored(running, owner, request, (model, model_version))
 
 
 @router.post(
@@ -114,7 +114,7 @@ async def model_invocations(
     running: Running, owner: Owner, request: Request, name: str, version: ModelVersion = None
 ) -> Response:
     """Predict as /invocations does: `/v1/models/{name}` is the address of a scoring server for this model."""
-    return await _scored(running, owner, request, (name, version))
+    return await scored(running, owner, request, (name, version))
 
 
 @router.get(
@@ -145,9 +145,20 @@ async def _found(running: Context, owner: str, name: str | None, version: str | 
     return await served.of_name(running, owner, name, version)
 
 
-async def _scored(
+async def scored(
     running: Context, owner: str, request: Request, which: tuple[str | None, str | None]
 ) -> Response:
+    """Answer a request for predictions.
+
+    Args:
+        running: The service.
+        owner: Who calls.
+        request: Its body has the rows.
+        which: Name and version of the model; without a name, that of the setting.
+
+    Raises:
+        ServiceError: As the endpoints document.
+    """
     limits = running.settings.limits
     media, body = await body_of_type(request, max_bytes=limits.max_body_bytes, others=(CSV,))
     asked = await parsed(body, ScoringRequest) if media == JSON else None

@@ -29,7 +29,7 @@ from service.jobs import workers
 from service.registry import service as registry
 from service.spec.limits import Limits
 
-__all__ = ["router"]
+__all__ = ["LENGTH", "Called", "inferred", "router"]
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
@@ -160,7 +160,7 @@ async def infer(
     Values come as JSON or, with the binary tensor data extension, as bytes behind it; so do the predictions. The
     body may be packed with gzip or deflate, and so is the answer for who asks for one of these alone.
     """
-    return await _infer(running, request, Called(owner, name, None, header_length))
+    return await inferred(running, request, Called(owner, name, None, header_length))
 
 
 @router.post(
@@ -178,7 +178,7 @@ async def infer_version(
     header_length: HeaderLength = None,
 ) -> Response:
     """Predict the rows of tensors, as `/v2/models/{name}/infer` does."""
-    return await _infer(running, request, Called(owner, name, version, header_length))
+    return await inferred(running, request, Called(owner, name, version, header_length))
 
 
 async def _metadata(running: Context, owner: str, name: str, version: str | None) -> Response:
@@ -219,7 +219,12 @@ async def _is_ready(running: Context, owner: str, name: str, version: str | None
     return json_response({"name": name, "version": found.version, "ready": True})
 
 
-async def _infer(running: Context, request: Request, called: Called) -> Response:
+async def inferred(running: Context, request: Request, called: Called) -> Response:
+    """Answer a request for a prediction.
+
+    Raises:
+        ServiceError: As the endpoints document.
+    """
     limits = running.settings.limits
     if declared_type(request) not in _TYPES:
         message = f"The body is declared as {declared_type(request)[:80]}."

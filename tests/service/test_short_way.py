@@ -1,6 +1,8 @@
 """Small predictions take a short way: with the same answers, keys and counts, and at once after a change."""
 
+import json
 import secrets
+import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -8,6 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from service.app import create_app
+from service.settings import Settings
 from tests.access.keyed import bearer, new_key
 from tests.conftest import TUTORIAL, Service
 from tests.service.test_models import name_of_its_own, register
@@ -89,6 +93,72 @@ def test_both_ways_answer_alike_to_broken_bodies(service: Service, job: str, con
     assert short.content == ordinary.content
 
 
+TWICE = [("X-Twice", "1"), ("X-Twice", "2")]
+"""Headers that mean nothing, and that no short way takes."""
+HALF = {"name": "x", "datatype": "FP64", "shape": [1], "data": [0.5]}
+BINARY_HALF = {"name": "x", "datatype": "FP64", "shape": [1], "parameters": {"binary_data_size": 8}}
+
+
+def with_binary(request: dict[str, Any], *, told: int | str | None = None) -> dict[str, Any]:
+    """A body of JSON and a number behind it, and the header that says where that begins."""
+    text = json.dumps(request).encode()
+    length = str(len(text) if told is None else told)
+    return {
+        "content": text + struct.pack("<d", 0.5),
+        "headers": [("Inference-Header-Content-Length", length)],
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "sent", "status"),
+    [
+        ("/v2/models/{job}/infer", {"json": {"inputs": [HALF]}}, 200),
+        ("/v2/models/{job}/versions/1/infer", {"json": {"inputs": [HALF]}}, 200),
+        ("/v2/models/{job}/versions/2/infer", {"json": {"inputs": [HALF]}}, 404),
+        ("/v2/models/{job}/infer", with_binary({"inputs": [BINARY_HALF]}), 200),
+        ("/v2/models/{job}/infer", with_binary({"inputs": [BINARY_HALF]}, told=9999), 422),
+        ("/v2/models/{job}/infer", with_binary({"inputs": [BINARY_HALF]}, told="-1"), 422),
+        ("/v2/models/{job}/infer", {"json": {"inputs": [{**HALF, "name": "z"}]}}, 422),
+        ("/v2/models/{job}/infer", {"json": {"inputs": []}}, 422),
+        ("/v2/models/{job}/infer", {"content": b"{"}, 422),
+        ("/v2/models/{job}/infer", {"content": b"x", "headers": [("Content-Type", "text/html")]}, 415),
+        ("/v2/models/nobody's/infer", {"json": {"inputs": [HALF]}}, 404),
+        ("/v2/models/%C3%A9/infer", {"json": {"inputs": [HALF]}}, 404),
+        ("/v2/models//infer", {"json": {"inputs": [HALF]}}, 404),
+        ("/v2/models/{job}/infer?more=1", {"json": {"inputs": [HALF]}}, 422),
+        ("/invocations?model={job}", {"json": {"instances": [0.5]}}, 200),
+        ("/invocations?model={job}&version=1", {"json": {"instances": [0.5]}}, 200),
+        ("/invocations?model=%6Aob_x", {"json": {"instances": [0.5]}}, 404),
+        ("/invocations?model=", {"json": {"instances": [0.5]}}, 404),
+        ("/invocations", {"json": {"instances": [0.5]}}, 404),
+        (
+            "/v1/models/{job}/invocations",
+            {"json": {"dataframe_split": {"columns": ["x"], "data": [[1]]}}},
+            200,
+        ),
+        (
+            "/v1/models/{job}/invocations",
+            {"content": b"x\n1\n", "headers": [("Content-Type", "text/csv")]},
+            200,
+        ),
+        ("/v1/models/{job}/invocations", {"json": {"instances": ["much"]}}, 422),
+        ("/v1/models/{job}/invocations", {"json": {"instances": [0.5], "inputs": [1]}}, 422),
+        ("/v1/models/{job}/invocations?x=1", {"json": {"instances": [0.5]}}, 422),
+    ],
+)
+def test_both_ways_answer_alike_in_foreign_protocols(
+    service: Service, job: str, path: str, sent: dict[str, Any], status: int
+) -> None:
+    headers = sent.get("headers", [])
+    short, ordinary = [
+        service.client.post(path.format(job=job), **{**sent, "headers": [*headers, *more]})
+        for more in ([], TWICE)
+    ]
+    assert (short.status_code, ordinary.status_code) == (status, status), (short.text, ordinary.text)
+    assert short.content == ordinary.content
+    assert {**short.headers, "date": ""} == {**ordinary.headers, "date": ""}
+
+
 def test_classes_and_probabilities_are_the_same(service: Service) -> None:
     path = f"/v1/jobs/{service.submit(CLASSES_JOB)['id']}/predict"
     for body in (
@@ -100,12 +170,29 @@ def test_classes_and_probabilities_are_the_same(service: Service) -> None:
         assert short.content == service.client.post(path, json=body, headers=ORDINARY).content
 
 
-def test_requests_on_the_short_way_are_counted_by_their_route(service: Service, job: str) -> None:
-    path, body = f"/v1/jobs/{job}/predict", {"columns": {"x": [0.5]}}
+@pytest.mark.parametrize(
+    ("path", "body", "route"),
+    [
+        ("/v1/jobs/{}/predict", {"columns": {"x": [0.5]}}, "/v1/jobs/{job_id}/predict"),
+        ("/v2/models/{}/infer", {"inputs": [HALF]}, "/v2/models/{name}/infer"),
+        (
+            "/v2/models/{}/versions/1/infer",
+            {"inputs": [HALF]},
+            "/v2/models/{name}/versions/{version}/infer",
+        ),
+        ("/invocations?model={}", {"instances": [0.5]}, "/invocations"),
+        ("/v1/models/{}/invocations", {"instances": [0.5]}, "/v1/models/{name}/invocations"),
+    ],
+)
+def test_requests_on_the_short_way_are_counted_by_their_route(
+    service: Service, job: str, path: str, body: dict[str, Any], route: str
+) -> None:
+    path = path.format(job)
     service.client.post(path, json=body)
+    assert route in create_app(Settings()).openapi()["paths"]
 
     def counted() -> float:
-        line = 'fitd_http_requests_total{method="POST",route="/v1/jobs/{job_id}/predict",status="200"} '
+        line = f'fitd_http_requests_total{{method="POST",route="{route}",status="200"}} '
         text = service.client.get("/metrics").text
         return float(next(one for one in text.splitlines() if one.startswith(line)).removeprefix(line))
 
