@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from service.loading import without_collection
+
 if TYPE_CHECKING:
     from service.db import Database
     from service.settings import Settings
@@ -20,12 +22,12 @@ __all__ = ["main", "run"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the result is the process's exit code."""
-    options = _parser().parse_args(arguments)
-    settings = _settings(options)
+    with without_collection():
+        options = _parser().parse_args(arguments)
+        settings = _settings(options)
+        from service import logs
     if settings is None:
         return 2
-    from service import logs
-
     logs.configure(log_format=settings.log_format, level=settings.log_level)
     if getattr(options, "supervised", False):
         threading.Thread(target=_die_with_parent, name="lifeline", daemon=True).start()
@@ -134,8 +136,9 @@ def _die_with_parent() -> None:
 
 
 def _serve(settings: "Settings", options: argparse.Namespace) -> int:
-    from service.supervisor import Supervisor
-    from service.trackers.sinks import check
+    with without_collection():
+        from service.supervisor import Supervisor
+        from service.trackers.sinks import check
 
     check(settings)
     listening = _listening(settings)
@@ -192,7 +195,8 @@ def _has_key(settings: "Settings") -> bool:
 
 
 def _api(settings: "Settings", options: argparse.Namespace) -> int:
-    from service.server import run_api
+    with without_collection():
+        from service.server import run_api
 
     _check_schema(settings)
     listening = socket.socket(fileno=options.fd) if options.fd is not None else _listening(settings)
@@ -208,9 +212,9 @@ def _worker(settings: "Settings", _options: argparse.Namespace) -> int:
     check(settings)
     # What the runners need takes longest to load: it is begun before this process loads its own.
     nursery.load(threads=settings.threads)
+    with without_collection():
+        from service.worker.dispatcher import run_worker
     _check_schema(settings)
-    from service.worker.dispatcher import run_worker
-
     run_worker(settings)
     return 0
 

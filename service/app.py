@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import os
 import threading
 from collections.abc import AsyncIterator
@@ -57,6 +56,7 @@ from service.doorbell import JOB_CHANGED, doorbell, listen
 from service.exports.asking import Budget, Exporter
 from service.exports.store import ExportStore
 from service.inference.cache import PredictorCache
+from service.loading import without_collection
 from service.predictions.order import BatchPredictionOrder
 from service.settings import Settings
 from service.spec.job import JobSpec
@@ -163,10 +163,9 @@ def _load_torch() -> None:
         # Linux counts priority by thread: the runners, who load torch too, and requests go first.
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 15)
     # Their import is the purpose: a small prediction is made on the event loop, which must not wait for it.
-    import service.inference.scoring
-    import service.inference.tensor_rows  # noqa: F401
-
-    gc.freeze()  # Torch's million objects stay: the collector need not look at them again and again.
+    with without_collection():
+        import service.inference.scoring
+        import service.inference.tensor_rows  # noqa: F401
 
 
 def openapi_document(app: FastAPI) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from service.exceptions import ExportFailed, ExportNotAvailable
 from service.exports.formats import ExportFormat
 from service.exports.orders import FILE, PARAMETERS, REFUSAL, REPORT, SPEC, ExportOrder, Refusal
 from service.exports.shortage import is_of_memory
+from service.loading import without_collection
 
 __all__ = ["ENVIRONMENT", "FAILED", "OUT_OF_MEMORY", "REFUSED", "main"]
 
@@ -37,12 +38,13 @@ def main() -> int:
     order = ExportOrder.model_validate_json(ordered(abandoned=FAILED))
     os.nice(5)
     # Imported before the limits are set: what the libraries themselves take is no part of the budget.
-    import service.exports.making
-    import service.exports.subject  # noqa: F401
+    with without_collection():
+        import service.exports.making
+        import service.exports.subject  # noqa: F401
 
-    if order.format == ExportFormat.ONNX:
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
+        if order.format == ExportFormat.ONNX:
+            import onnxruntime  # noqa: F401
+            import onnxscript  # noqa: F401
     # What loading the libraries has taken does not count.
     hold_to(seconds=time.process_time() + order.seconds, memory_bytes=order.memory_bytes)
     try:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from service.budgeted import hold_to, ordered
 from service.exceptions import DatasetTooLarge, InvalidDataset, Problem
+from service.loading import without_collection
 from service.tables.orders import ReadOrder
 
 __all__ = ["DISK_FULL", "ENVIRONMENT", "FAILED", "OUT_OF_MEMORY", "REFUSAL", "REFUSED", "Refusal", "main"]
@@ -53,7 +54,8 @@ def main() -> int:
     """
     order = ReadOrder.model_validate_json(ordered(abandoned=FAILED))
     # Imported before the limits are set: what the libraries themselves take is no part of the budget.
-    from service.tables.reading import read_table
+    with without_collection():
+        from service.tables.reading import read_table
 
     # Address space counts, so the mapping of an Arrow file is added to it.
     mapped = order.source.stat().st_size if order.options.format == "arrow" else 0

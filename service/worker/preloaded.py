@@ -4,11 +4,9 @@ A fork is safe only from a process without running threads and without a CUDA co
 its first operation may make both. So runners still take their first step themselves (`service.training.warmup`).
 """
 
-import gc
+from service.loading import without_collection
 
-import torch._dynamo  # noqa: F401 - the first optimizer would import it, in a second of its own
+with without_collection():
+    import torch._dynamo  # noqa: F401 - the first optimizer would import it, in a second of its own
 
-import service.worker.runner  # noqa: F401 - its import is the purpose
-
-# What is never looked at by the collector is never written to, and stays shared between all runners.
-gc.freeze()
+    import service.worker.runner  # noqa: F401 - its import is the purpose

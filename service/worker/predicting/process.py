@@ -12,6 +12,7 @@ import threading
 import structlog
 
 from service import failpoints, logs
+from service.loading import without_collection
 from service.worker.predicting.orders import DONE, Order, PredictorConfig
 
 __all__ = ["ENVIRONMENT", "main"]
@@ -43,12 +44,13 @@ def _read(lines: "queue.SimpleQueue[bytes]") -> None:
 
 
 def _serve(config: PredictorConfig, lines: "queue.SimpleQueue[bytes]") -> None:
-    import torch
+    with without_collection():
+        import torch
 
-    from service.db import Database
-    from service.doorbell import doorbell
-    from service.worker import memory
-    from service.worker.predicting.work import PredictionWork
+        from service.db import Database
+        from service.doorbell import doorbell
+        from service.worker import memory
+        from service.worker.predicting.work import PredictionWork
 
     torch.set_num_threads(1)
     # Only now: until torch is loaded somebody waits for nothing but that.
