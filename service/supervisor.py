@@ -23,7 +23,8 @@ LOOK_SECONDS = 0.05
 """How often the children are looked at."""
 BACKOFF_SECONDS = 1.0
 """Least time between two starts of one child, doubled with each early death up to 16 times: none may burn a core."""
-SHORT_LIFE_SECONDS = 10.0
+SHORT_LIFE_SECONDS = 60.0
+"""On a slow and busy machine a start alone takes half of it. A process that was killed from outside is not counted."""
 MAX_SHORT_LIVES = 5
 """An API that dies so often in a row, each time so soon, will not come up: better to end than to let callers hang."""
 

@@ -233,22 +233,22 @@ def signal_below_worker(service: Service) -> None:
 @pytest.mark.timeout(300)
 def test_rolling_restarts_repeat_no_epoch(own_service: Start, single: Service) -> None:
     service = own_service(FITD_SLOTS="1")  # Checkpoints only when it is stopped.
-    job = service.submit(demanding(1000), wait=0)
+    job = service.submit(demanding(400), wait=0)
     repeated = []
     for _ in range(2):
         known = service.job(job["id"])["progress"]["epoch"]
-        service.wait_for(job["id"], lambda one, known=known: one["progress"]["epoch"] > known)
+        service.wait_for(job["id"], lambda one, known=known: one["progress"]["epoch"] > known, 90)
         signal_below_worker(service)
         assert service.stop() < 5
         service.restart(ready=False)
         listed = service.client.get(f"/v1/jobs/{job['id']}/checkpoints").json()["data"]
         assert listed[0]["reason"] == "drain"
         repeated.append(service.job(job["id"])["progress"]["epoch"] - listed[0]["epoch"])
-    done = service.wait_for(job["id"], ended, seconds=60)
+    done = service.wait_for(job["id"], ended, seconds=150)
     assert (done["status"], done["attempt"]) == ("succeeded", 3)
     assert repeated == [0, 0]
     assert causes(done) == ["worker_stopped"] * 2
-    undisturbed = single.submit(demanding(1000), wait=60)["id"]
+    undisturbed = single.submit(demanding(400), wait=60)["id"]
     assert outcome(service, job["id"]) == outcome(single, undisturbed)
 
 
