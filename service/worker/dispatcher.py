@@ -24,7 +24,7 @@ from service.retention.keeper import Keeper
 from service.settings import Settings
 from service.sweeps.advancing import Advancer
 from service.trackers.keeper import Tracking
-from service.worker import entry, nursery
+from service.worker import entry
 from service.worker.executor import Assignment, Executor, Exit, ExitKind
 from service.worker.leases import LeaseWatch
 from service.worker.local import LocalExecutor
@@ -271,8 +271,7 @@ class Dispatcher:
 
 
 def run_worker(settings: Settings) -> None:
-    """Run a worker in this process until SIGTERM or SIGINT."""
-    nursery.load(threads=settings.threads)
+    """Run a worker in this process until SIGTERM or SIGINT. `nursery.load` comes first: this module alone takes a second."""
     failpoints.arm(settings.failpoints_dir)
     stop, wake = socket.socketpair()
     for number in (signal.SIGTERM, signal.SIGINT):
